@@ -1,0 +1,247 @@
+"""Every choice as a frozen dataclass: named presets, `key=value` overrides, JSON in and out.
+
+`ModelConfig` spans the published method and ours; DESIGN's table "The model" lists the choices row by row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from relation_adapter.errors import UsageError
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of the stock `FluxTransformer2DModel`; the defaults are FLUX.1-dev."""
+
+    in_channels: int = 64
+    out_channels: int = 64
+    num_layers: int = 19
+    num_single_layers: int = 38
+    attention_head_dim: int = 128
+    num_attention_heads: int = 24
+    joint_attention_dim: int = 4096
+    pooled_projection_dim: int = 768
+    guidance_embeds: bool = True
+    axes_dims_rope: tuple[int, ...] = (16, 56, 56)
+
+    @property
+    def inner_dim(self) -> int:
+        return self.attention_head_dim * self.num_attention_heads
+
+    @property
+    def num_blocks(self) -> int:
+        return self.num_layers + self.num_single_layers
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What reads the relation, how the source is seen, where the flow starts.
+
+    The defaults are the published method (arXiv 2506.02528 and its released code).
+    """
+
+    name: str = "published"
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+    # The relation: features of the pair -> tokens -> keys and values of every block.
+    image_features: Literal["siglip_pooled", "siglip_patches", "latents"] = "siglip_pooled"
+    feature_dim: int = 1152
+    projector: Literal["pooled_mlp", "resampler"] = "pooled_mlp"
+    roles: bool = False  # learned embeddings that tell before from after
+    num_tokens: int = 128  # pooled_mlp: per picture; resampler: per pair, 0 = one per patch
+    token_dim: int = 4096
+    resampler_layers: int = 3
+    resampler_heads: int = 8
+    relation_vector: bool = False  # the relation also modulates every block, beside the time
+    exemplar_preparation: Literal["published", "square"] = "published"
+    exemplar_size: int = 384  # px, side of the square the image encoder sees
+
+    # The source: tokens beside the noisy ones, positions cloned.
+    source_attention: Literal["joint", "isolated"] = "joint"
+    source_time: Literal["shared", "clean"] = "shared"
+    source_latents: Literal["sample", "mode"] = "sample"
+    position_features: int = 0  # frequencies per axis appended to the latent channels
+
+    # The flow: t = 1 is the start, t = 0 the picture.
+    start: Literal["noise", "source"] = "noise"
+    shift_tokens: Literal["noisy_and_source", "noisy", "none"] = "noisy_and_source"
+
+    # Text and pictures.
+    text: Literal["instruction", "none"] = "instruction"
+    text_length: int = 512
+    native_area: int = 512 * 512  # px of the pictures the model was trained on
+    keep_size: bool = True  # the source's own size unless told otherwise (the published behaviour)
+
+    # Defaults of an edit.
+    steps: int = 24
+    guidance: float = 3.5
+
+    def __post_init__(self) -> None:
+        if self.source_attention == "joint" and self.source_time == "clean":
+            raise UsageError(
+                "source_time=clean needs source_attention=isolated: in one joint pass the transformer modulates "
+                "all tokens with one time."
+            )
+        if self.projector == "pooled_mlp" and self.image_features != "siglip_pooled":
+            raise UsageError(f"projector=pooled_mlp reads siglip_pooled, not image_features={self.image_features}.")
+        if self.projector == "resampler" and self.image_features == "siglip_pooled":
+            raise UsageError("projector=resampler reads patches; set image_features=siglip_patches or latents.")
+
+    @property
+    def reuses_source(self) -> bool:
+        """Whether the source's keys and values are the same at every step."""
+        return self.source_attention == "isolated" and self.source_time == "clean"
+
+
+_MINI_TRANSFORMER = TransformerConfig(
+    in_channels=192 + 16,
+    out_channels=192,
+    num_layers=1,
+    num_single_layers=5,
+    attention_head_dim=32,
+    num_attention_heads=8,
+    joint_attention_dim=64,
+    pooled_projection_dim=256,
+    guidance_embeds=False,
+    axes_dims_rope=(16, 8, 8),
+)
+
+_DIRECTED = ModelConfig(
+    name="directed",
+    image_features="siglip_patches",
+    projector="resampler",
+    roles=True,
+    resampler_layers=4,
+    resampler_heads=16,
+    source_attention="isolated",
+    source_time="clean",
+    source_latents="mode",
+    shift_tokens="noisy",
+    keep_size=False,
+)
+
+_MINI = ModelConfig(
+    name="mini",
+    transformer=_MINI_TRANSFORMER,
+    image_features="latents",
+    feature_dim=192 + 16,
+    projector="resampler",
+    roles=True,
+    num_tokens=0,
+    token_dim=256,
+    resampler_layers=3,
+    resampler_heads=8,
+    relation_vector=True,
+    exemplar_preparation="square",
+    exemplar_size=64,
+    source_attention="isolated",
+    source_time="clean",
+    source_latents="mode",
+    position_features=4,
+    start="source",
+    shift_tokens="none",
+    text="none",
+    text_length=1,
+    native_area=64 * 64,
+    keep_size=False,
+    steps=2,
+    guidance=1.0,
+)
+
+MODELS: dict[str, ModelConfig] = {
+    "published": ModelConfig(),
+    "directed": _DIRECTED,
+    "mini": _MINI,
+}
+
+
+def preset(presets: dict[str, Config], name: str) -> Config:
+    """Look a preset up by name.
+
+    Raises:
+        UsageError: no such preset; the message names the nearest ones.
+    """
+    if name in presets:
+        return presets[name]
+    near = difflib.get_close_matches(name, presets, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"No preset is called {name!r}.{hint} There are: {', '.join(presets)}.")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values."""
+    return typing.cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(config))))
+
+
+def from_dict(cls: type[Config], values: dict[str, Any], where: str = "config") -> Config:
+    """Build a config from JSON values; every key and type is checked.
+
+    Raises:
+        UsageError: an unknown key or a value of the wrong type, named with `where`.
+    """
+    hints = typing.get_type_hints(cls)
+    unknown = [key for key in values if key not in hints]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], hints, n=1)
+        hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(hints)}."
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}.{hint}")
+    return cls(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def override(config: Config, assignments: list[str]) -> Config:
+    """Apply `key=value` strings, nested keys with dots (`transformer.num_layers=2`).
+
+    Raises:
+        UsageError: not of the form key=value, an unknown key, or a value that does not fit.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign:
+            raise UsageError(f"--set {assignment}: write it as key=value.")
+        *parents, last = key.strip().split(".")
+        target = values
+        for parent in parents:
+            if not isinstance(target.get(parent), dict):
+                raise UsageError(f"--set {assignment}: {parent!r} has no fields.")
+            target = target[parent]
+        target[last] = _parse(text)
+    return from_dict(type(config), values, "--set")
+
+
+def _parse(text: str) -> Any:
+    """Read a flag's text as JSON where it is JSON, else as a plain word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    """Check one value against a type hint; nested configs are built."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_dict(typing.cast("type[Any]", hint), value, where)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [arg for arg in args if arg is not type(None)]
+        return None if value is None else _checked(inner[0], value, where)
+    if origin is Literal:
+        if value not in args:
+            raise UsageError(f"{where}={value!r}: choose one of {', '.join(map(str, args))}.")
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_checked(args[0], item, where) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise UsageError(f"{where}={value!r}: expected {getattr(hint, '__name__', hint)}.")

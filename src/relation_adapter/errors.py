@@ -1,0 +1,42 @@
+"""Everything that can go wrong for a user, one clear line each.
+
+RelationAdapterError
+├── UsageError          the call or the options do not fit together
+├── InputError          a file the user gave cannot be used
+│   ├── PictureError    a picture: missing, corrupt, too large, not a picture
+│   ├── QuadsError      a JSONL of quads: a broken line, an unknown key, a path outside
+│   └── WeightsError    a weights or relation file: another design, another version, cut short
+└── MissingExtraError   an optional dependency is not installed
+
+A message names the file or field, the value, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class RelationAdapterError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(RelationAdapterError):
+    """Options that do not fit together."""
+
+
+class InputError(RelationAdapterError):
+    """A file the user gave cannot be used."""
+
+
+class PictureError(InputError):
+    """A picture that cannot be opened or is out of bounds."""
+
+
+class QuadsError(InputError):
+    """A quads file with a line that cannot be used."""
+
+
+class WeightsError(InputError):
+    """A weights or relation file that does not fit."""
+
+
+class MissingExtraError(RelationAdapterError):
+    """An optional dependency is not installed; the message is the install line."""

@@ -1,0 +1,1 @@
+"""Run any editor over quads, score what it made, and report."""

@@ -1,0 +1,256 @@
+"""Edit every quad with any editor, into a folder of pictures and a `rows.jsonl`; safe to kill and run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from relation_adapter.data.schema import PICTURES, Quad, read_quads
+from relation_adapter.editor import Editor, EditRequest
+from relation_adapter.errors import InputError, UsageError
+from relation_adapter.files import reason, remove_parts, write_whole
+from relation_adapter.images import open_picture, save_picture, to_rgb
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+Row = dict[str, Any]
+Progress = Callable[[int, int, Row], None]
+
+ROWS_NAME = "rows.jsonl"
+LOCK_NAME = ".lock"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of one call: edited now, failed now, and skipped because an earlier call had done them."""
+
+    done: int
+    failed: int
+    skipped: int
+
+
+def generate(
+    quads: str | os.PathLike[str] | Sequence[Quad],
+    editor: Editor,
+    out: str | os.PathLike[str],
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Summary:
+    """Edit every quad and keep `out/rows.jsonl` up to date; the same call again resumes and retries what failed.
+
+    A row is the quad's fields, its paths relative to `out`, and output, seed (the item's), seconds, model and error
+    (None or the message). A bad item becomes a row with an error and the batch goes on. At the end the file holds one
+    row a quad, in quad order. progress(number, count, row) is called after every item, skipped ones too.
+
+    Raises QuadsError on a bad quads file; UsageError when `out` holds results of other quads, another seed or another
+    model, or another process works there; PictureError or InputError when the disk refuses: finished rows are safe.
+    """
+    if seed < 0:
+        raise UsageError(f"seed {seed} is negative; use 0 or more")
+    if isinstance(quads, (str, os.PathLike)):
+        quads = read_quads(quads)
+    folder = Path(out)
+    with _locked(folder):
+        remove_parts(folder)
+        plans = [_plan(index, quad, editor.name, seed, folder) for index, quad in enumerate(quads)]
+        rows = _resumed(folder, plans)
+        _write_rows(folder, list(rows.values()))
+        counts = {"done": 0, "failed": 0, "skipped": 0}
+        with _open_rows(folder) as file:
+            for number, (quad, plan) in enumerate(zip(quads, plans, strict=True), start=1):
+                row = rows.get(_key(plan))
+                if row is not None and _finished(row, folder):
+                    outcome = "skipped"
+                else:
+                    row = _edited(quad, plan, editor, folder)
+                    rows[_key(plan)] = row
+                    _append(file, row)
+                    outcome = "done" if row["error"] is None else "failed"
+                counts[outcome] += 1
+                if progress is not None:
+                    progress(number, len(plans), row)
+        _write_rows(folder, [rows[_key(plan)] for plan in plans])
+    return Summary(**counts)
+
+
+def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a folder in file order, without a last line torn by a kill. Raises InputError on other bad lines."""
+    path = Path(folder) / ROWS_NAME
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}); run the batch into this folder first") from error
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+            if row is not None and not isinstance(row, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}:{number}: not a row ({reason(error)}); mend or remove this line") from error
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def item_seed(seed: int, index: int) -> int:
+    """The seed of item `index` (from 0) of a batch with `seed`: 31 bits, the same in any order, batch and resume."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) >> 1
+
+
+def _plan(index: int, quad: Quad, model: str, seed: int, folder: Path) -> Row:
+    """What the row of an item will hold whatever the outcome, and the name of its picture as `output`."""
+    plan: Row = {field.name: getattr(quad, field.name) for field in fields(quad)}
+    for name in PICTURES:
+        plan[name] = None if plan[name] is None else _relative(plan[name], folder)
+    parts = [f"{index:06d}", _slug(quad.task or ""), _slug(quad.source.stem)]
+    return plan | {"output": "_".join(filter(None, parts)) + ".png", "seed": item_seed(seed, index), "model": model}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`; links in folder names are followed first, as `..` would."""
+    real = Path(os.path.realpath(path.parent)) / path.name
+    return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
+
+
+def _slug(text: str) -> str:
+    """Letters, digits and hyphens, at most 24 characters."""
+    return re.sub(r"[\W_]+", "-", text).strip("-")[:24]
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    """Equal for two rows exactly if they are of the same quad, seed and model."""
+    names = (*(field.name for field in fields(Quad)), "seed", "model")
+    return json.dumps([row.get(name) for name in names])
+
+
+def _finished(row: Row, folder: Path) -> bool:
+    output = row.get("output")
+    return row.get("error") is None and isinstance(output, str) and (folder / output).is_file()
+
+
+def _resumed(folder: Path, plans: Sequence[Row]) -> dict[str, Row]:
+    """Rows of earlier calls by key, the latest of each; refuses finished rows that are not of this batch."""
+    if not (folder / ROWS_NAME).exists():
+        return {}
+    outputs = {_key(plan): plan["output"] for plan in plans}
+    rows: dict[str, Row] = {}
+    for row in read_rows(folder):
+        key = _key(row)
+        if key in outputs and row.get("output") in (None, outputs[key]):
+            rows[key] = row
+        elif row.get("error") is None:
+            raise UsageError(f"{folder} holds results of {_difference(row, plans)}; choose another folder")
+    return rows
+
+
+def _difference(row: Row, plans: Sequence[Row]) -> str:
+    """Why a finished row is not of this batch, in words."""
+    if plans and row.get("model") != plans[0]["model"]:
+        return f"model '{row.get('model')}', not '{plans[0]['model']}'"
+    same_quad = any(all(row.get(name) == plan[name] for name in PICTURES) for plan in plans)
+    return "another seed, order or instruction" if same_quad else "other quads"
+
+
+def _edited(quad: Quad, plan: Row, editor: Editor, folder: Path) -> Row:
+    """Make one edit and save it; the row, with an error where the item or the editor failed."""
+    start = time.perf_counter()
+    try:
+        image, seconds = _edit(quad, plan["seed"], editor)
+    except Exception as error:  # An editor is anybody's code; whatever it raises is the failure of this item alone.
+        elapsed = round(time.perf_counter() - start, 3)
+        return plan | {"output": None, "seconds": elapsed, "error": _message(error)}
+    # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
+    save_picture(image, folder / plan["output"])
+    return plan | {"seconds": round(seconds or time.perf_counter() - start, 3), "error": None}
+
+
+def _edit(quad: Quad, seed: int, editor: Editor) -> tuple[Image.Image, float]:
+    pair = (open_picture(quad.before), open_picture(quad.after))
+    request = EditRequest([pair], open_picture(quad.source), quad.instruction, seed)
+    result = editor.edit(request)
+    image = to_rgb(result.image)
+    image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
+    return image, result.seconds
+
+
+def _message(error: Exception) -> str:
+    text = reason(error)
+    return text if isinstance(error, (InputError, UsageError)) else f"{type(error).__name__}: {text}"
+
+
+def _open_rows(folder: Path) -> FileIO:
+    try:
+        # Unbuffered: a buffer that a full disk refused would be written, and refused, once more on close.
+        return (folder / ROWS_NAME).open("ab", buffering=0)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _append(file: FileIO, row: Row) -> None:
+    """Add one line that survives a kill right after this call."""
+    try:
+        rest = memoryview(_encoded(row))
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise _refused(Path(os.fsdecode(file.name)).parent, error) from error
+
+
+def _write_rows(folder: Path, rows: Sequence[Row]) -> None:
+    try:
+        write_whole(folder / ROWS_NAME, b"".join(map(_encoded, rows)))
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _encoded(row: Row) -> bytes:
+    try:
+        return (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # A file name, or a message that quotes one, may hold bytes that are no text.
+        return (json.dumps(row) + "\n").encode()
+
+
+def _refused(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{folder / ROWS_NAME}: cannot be written ({reason(error)}); free some space and run the same again"
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process. The system lets go of the lock when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_NAME).open("a+b")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be used as the output folder ({reason(error)}); choose another") from error
+    with file:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: another process works in this folder; wait for it or choose another"
+            ) from error
+        yield

@@ -1,0 +1,43 @@
+"""The rectified flow: pure functions shared by the sampler and the loss.
+
+Time runs from t = 1 (the start: noise, or the source) to t = 0 (the picture). A point on the way is
+`x_t = (1 - t) x_0 + t x_1`, its velocity `dx/dt = x_1 - x_0`, so an Euler step is `x_t' = x_t + (t' - t) v`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mix(picture: Tensor, start: Tensor, t: Tensor) -> Tensor:
+    """The point x_t between picture and start, all (B, L, C); t is (B,) in [0, 1]."""
+    t = t.view(-1, *[1] * (picture.ndim - 1)).to(picture.dtype)
+    return (1 - t) * picture + t * start
+
+
+def velocity_target(picture: Tensor, start: Tensor) -> Tensor:
+    """What the model learns to predict, (B, L, C); the same at every t."""
+    return start - picture
+
+
+def time_shift(tokens: int) -> float:
+    """FLUX's shift mu, linear in the number of image tokens: 0.5 at 256, 1.15 at 4096 (`calculate_shift`)."""
+    return 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
+
+
+def even_times(steps: int) -> list[float]:
+    """The start times of `steps` even Euler steps before any shift: 1, 1 - 1/n, ..., 1/n."""
+    return [1 - step / steps for step in range(steps)]
+
+
+def sample_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:
+    """Random training times (count,) in (0, 1].
+
+    `uniform`; `logit_normal` (Stable Diffusion 3, arXiv 2403.03206); `near_one`: 1 - u^3, half of them above 7/8,
+    for flows whose start already nearly fixes the picture.
+    """
+    if sampling == "logit_normal":
+        return torch.sigmoid(torch.randn(count, generator=generator))
+    uniform = torch.rand(count, generator=generator)
+    return 1 - uniform**3 if sampling == "near_one" else 1 - uniform

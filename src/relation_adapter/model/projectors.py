@@ -1,0 +1,93 @@
+"""From the features of pairs to relation tokens: the published projector and ours.
+
+Both take features of before and of after, (B, K, N, F) each (K pairs, N patches; N = 1 for the pooled vector), and
+return tokens (B, L, C) and, where the design has one, a vector (B, P).
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class PooledMLP(nn.Module):
+    """One pooled vector to `num_tokens` tokens, the same for both pictures (`MLPProjModel` of the published code).
+
+    Without roles, before and after are exchangeable for every attention that reads the tokens. Role embeddings start
+    at zero, so published weights can be taken up and trained on.
+    """
+
+    def __init__(self, feature_dim: int, num_tokens: int, token_dim: int, roles: bool) -> None:
+        super().__init__()
+        self.num_tokens, self.token_dim = num_tokens, token_dim
+        self.proj = nn.Sequential(
+            nn.Linear(feature_dim, feature_dim * 2), nn.GELU(), nn.Linear(feature_dim * 2, num_tokens * token_dim)
+        )
+        self.norm = nn.LayerNorm(token_dim)
+        self.roles = nn.Parameter(torch.zeros(2, 1, token_dim)) if roles else None
+
+    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, None]:
+        """Features (B, K, 1, F) each to tokens (B, K * 2 * num_tokens, C), before's first in every pair."""
+        features = torch.stack([before, after], dim=2)[..., 0, :]  # (B, K, 2, F)
+        tokens = self.norm(self.proj(features).unflatten(-1, (self.num_tokens, self.token_dim)))
+        if self.roles is not None:
+            tokens = tokens + self.roles
+        return rearrange(tokens, "b k r n c -> b (k r n) c"), None
+
+
+class PairResampler(nn.Module):
+    """Patches of before and after read together: one token per place, then self-attention, then (optionally) queries.
+
+    A place's token is made of before, after and their difference, each with weights of its own: these are the roles,
+    so the edit has a direction. The vector is the mean of the tokens.
+    """
+
+    def __init__(
+        self, feature_dim: int, token_dim: int, layers: int, heads: int, num_tokens: int, vector_dim: int
+    ) -> None:
+        super().__init__()
+        self.before = nn.Linear(feature_dim, token_dim)
+        self.after = nn.Linear(feature_dim, token_dim, bias=False)
+        self.difference = nn.Linear(feature_dim, token_dim, bias=False)
+        self.layers = nn.ModuleList(_ResamplerLayer(token_dim, heads) for _ in range(layers))
+        self.queries = nn.Parameter(torch.randn(num_tokens, token_dim) * 0.02) if num_tokens else None
+        self.gather = _ResamplerLayer(token_dim, heads) if num_tokens else None
+        self.norm = nn.LayerNorm(token_dim)
+        self.to_vector = nn.Linear(token_dim, vector_dim) if vector_dim else None
+
+    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (B, K, N, F) each to tokens (B, K * N or num_tokens, C) and a vector (B, P) or None."""
+        pairs = before.shape[1]
+        before, after = (rearrange(x, "b k n f -> (b k) n f") for x in (before, after))
+        tokens = self.before(before) + self.after(after) + self.difference(after - before)
+        for layer in self.layers:
+            tokens = layer(tokens, tokens)
+        tokens = rearrange(tokens, "(b k) n c -> b (k n) c", k=pairs)
+        if self.queries is not None and self.gather is not None:
+            tokens = self.gather(self.queries.expand(tokens.shape[0], -1, -1), tokens)
+        tokens = self.norm(tokens)
+        vector = self.to_vector(tokens.mean(dim=1)) if self.to_vector is not None else None
+        return tokens, vector
+
+
+class _ResamplerLayer(nn.Module):
+    """Pre-norm attention from tokens to a context, and an MLP."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_tokens, self.norm_context, self.norm_mlp = (nn.LayerNorm(dim) for _ in range(3))
+        self.to_q = nn.Linear(dim, dim)
+        self.to_kv = nn.Linear(dim, 2 * dim)
+        self.to_out = nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(approximate="tanh"), nn.Linear(4 * dim, dim))
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        """Tokens (B, L, C) attend to context (B, M, C)."""
+        q = self.to_q(self.norm_tokens(tokens))
+        k, v = self.to_kv(self.norm_context(context)).chunk(2, dim=-1)
+        q, k, v = (rearrange(x, "b l (h d) -> b h l d", h=self.heads) for x in (q, k, v))
+        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        tokens = tokens + self.to_out(rearrange(attended, "b h l d -> b l (h d)"))
+        return tokens + self.mlp(self.norm_mlp(tokens))

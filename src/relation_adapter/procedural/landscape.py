@@ -1,0 +1,210 @@
+"""Landscapes: sky, hills, houses, trees, cars; and single objects to add."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .brush import Pen, ellipse_points
+from .draws import Colour, colour, hsv, natural, vivid
+
+Rng = np.random.Generator
+
+SNOW: Colour = (240, 244, 250)
+LAMP: Colour = (255, 226, 120)
+NIGHT = (0.22, 0.25, 0.42)
+
+
+@dataclass(frozen=True)
+class Mood:
+    """What the hour and the season do to every thing."""
+
+    night: bool = False
+    snow: bool = False
+    autumn: Colour | None = None  # colour of the leaves
+
+    def tone(self, value: Colour) -> Colour:
+        """The colour as this hour shows it."""
+        if not self.night:
+            return value
+        red, green, blue = (int(part * factor) for part, factor in zip(value, NIGHT, strict=True))
+        return red, green, blue
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A house, tree, car or cloud standing at (x, y), y its foot; scale in picture sides."""
+
+    kind: str
+    x: float
+    y: float
+    scale: float
+    body: Colour
+    top: Colour
+
+    def paint(self, pen: Pen, mood: Mood) -> None:
+        """Unit frame: about one wide, foot at 0, up is negative."""
+        painters = {"house": self._house, "tree": self._tree, "fir": self._fir, "car": self._car, "cloud": self._cloud}
+        painters[self.kind](pen.local(self.x, self.y, self.scale), mood)
+
+    def _house(self, pen: Pen, mood: Mood) -> None:
+        pen.box(-0.5, -0.7, 0.5, 0, mood.tone(self.body))
+        pen.polygon([(-0.62, -0.68), (0, -1.2), (0.62, -0.68)], mood.tone(SNOW if mood.snow else self.top))
+        pen.box(-0.1, -0.35, 0.1, 0, mood.tone((90, 60, 40)))
+        for x in (-0.3, 0.3):
+            pen.box(x - 0.11, -0.52, x + 0.11, -0.3, LAMP if mood.night else (150, 190, 215))
+
+    def _leaves(self, mood: Mood) -> Colour:
+        return mood.tone(SNOW if mood.snow else mood.autumn or self.top)
+
+    def _tree(self, pen: Pen, mood: Mood) -> None:
+        pen.box(-0.07, -0.6, 0.07, 0, mood.tone(self.body))
+        leaves = self._leaves(mood)
+        for x, y, radius in ((-0.22, -0.7, 0.28), (0.22, -0.72, 0.28), (0, -0.98, 0.32)):
+            pen.ellipse(x, y, radius, radius, leaves)
+
+    def _fir(self, pen: Pen, mood: Mood) -> None:
+        pen.box(-0.06, -0.25, 0.06, 0, mood.tone(self.body))
+        leaves = self._leaves(mood)
+        for foot, half in ((-0.2, 0.4), (-0.55, 0.3), (-0.85, 0.2)):
+            pen.polygon([(-half, foot), (0, foot - 0.5), (half, foot)], leaves)
+
+    def _car(self, pen: Pen, mood: Mood) -> None:
+        pen.polygon([(-0.32, -0.25), (-0.2, -0.48), (0.18, -0.48), (0.36, -0.25)], mood.tone(self.top))
+        pen.box(-0.58, -0.27, 0.58, -0.08, mood.tone(self.body))
+        if mood.night:
+            pen.ellipse(0.56, -0.19, 0.07, 0.05, LAMP)
+        for x in (-0.34, 0.34):
+            pen.ellipse(x, -0.07, 0.12, 0.12, (25, 25, 28))
+            pen.ellipse(x, -0.07, 0.05, 0.05, mood.tone((170, 170, 175)))
+
+    def _cloud(self, pen: Pen, mood: Mood) -> None:
+        for x, y, radius in ((-0.35, 0, 0.2), (-0.05, -0.1, 0.28), (0.3, 0, 0.22)):
+            pen.ellipse(x, y, radius, radius * 0.8, mood.tone(self.body))
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Fills the whole picture."""
+
+    horizon: float
+    sky: tuple[Colour, Colour]  # at the top, at the horizon
+    ground: Colour
+    hills: tuple[tuple[float, float, float, Colour], ...]  # x, half-width, height, colour
+    things: tuple[Thing, ...]
+    sun: tuple[float, float, float] | None  # x, y, radius
+    stars: tuple[tuple[float, float], ...]  # seen at night only
+    mood: Mood
+
+    def paint(self, pen: Pen) -> None:
+        """Sky, hills, ground, things."""
+        self._paint_sky(pen)
+        for x, half, height, tint in self.hills:
+            outline = ellipse_points(x, self.horizon, half, height, 180, 360)
+            pen.polygon(outline, self.mood.tone(SNOW if self.mood.snow else tint))
+        ground = SNOW if self.mood.snow else self.ground
+        pen.box(0, self.horizon, 1, 1, self.mood.tone(ground))
+        for thing in self.things:
+            thing.paint(pen, self.mood)
+
+    def _paint_sky(self, pen: Pen) -> None:
+        bands = 12
+        for band in range(bands):
+            weight = band / (bands - 1)
+            red, green, blue = (int(a + (b - a) * weight) for a, b in zip(*self.sky, strict=True))
+            top = self.horizon * band / bands
+            pen.box(0, top, 1, self.horizon, self.mood.tone((red, green, blue)))
+        if self.mood.night:
+            for x, y in self.stars:
+                pen.ellipse(x, y * self.horizon, 0.008, 0.008, (250, 250, 230))
+        if self.sun is not None:
+            x, y, radius = self.sun
+            pen.ellipse(x, y, radius, radius, (240, 240, 225) if self.mood.night else (255, 225, 70))
+
+
+@dataclass(frozen=True)
+class Prop:
+    """A single object in front of a scene: balloon, ball, heart, star or flower."""
+
+    kind: str
+    x: float
+    y: float
+    scale: float
+    colour: Colour
+
+    def paint(self, pen: Pen) -> None:
+        """Within the unit circle around (x, y)."""
+        pen = pen.local(self.x, self.y, self.scale)
+        if self.kind == "balloon":
+            pen.stroke([(0, 1), (0.15, 1.6), (-0.05, 2.4)], 0.08, (60, 60, 60))
+            pen.ellipse(0, 0, 0.85, 1.05, self.colour)
+            pen.ellipse(-0.3, -0.4, 0.18, 0.25, (255, 255, 255))
+        elif self.kind == "ball":
+            pen.ellipse(0, 0, 1, 1, self.colour)
+            pen.stroke(ellipse_points(0, 0, 0.45, 1, 90, 270), 0.15, (255, 255, 255))
+            pen.stroke([(-0.9, 0), (0.9, 0)], 0.15, (255, 255, 255))
+        elif self.kind == "heart":
+            pen.ellipse(-0.45, -0.3, 0.5, 0.5, self.colour)
+            pen.ellipse(0.45, -0.3, 0.5, 0.5, self.colour)
+            pen.polygon([(-0.9, -0.1), (0.9, -0.1), (0, 1)], self.colour)
+        elif self.kind == "star":
+            tips = [(math.sin(step * math.pi / 5), -math.cos(step * math.pi / 5)) for step in range(10)]
+            pen.polygon([(x, y) if step % 2 == 0 else (0.42 * x, 0.42 * y) for step, (x, y) in enumerate(tips)], self.colour)
+        else:
+            pen.stroke([(0, 0), (0.1, 2.2)], 0.16, (50, 130, 50))
+            for x, y in ellipse_points(0, 0, 0.6, 0.6):
+                pen.ellipse(x, y, 0.35, 0.35, self.colour)
+            pen.ellipse(0, 0, 0.35, 0.35, LAMP)
+
+
+PROPS = ("balloon", "ball", "heart", "star", "flower")
+
+
+def draw_prop(rng: Rng, kind: str) -> Prop:
+    """An object anywhere but at the rim."""
+    return Prop(kind, rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.6), rng.uniform(0.09, 0.16), vivid(rng))
+
+
+def draw_thing(rng: Rng, kind: str, horizon: float) -> Thing:
+    """A thing with its foot below the horizon, larger in front."""
+    foot = rng.uniform(horizon + 0.02, 0.95)
+    green = colour((0.2, 0.42), (0.4, 0.9), (0.25, 0.7))
+    top = green(rng) if kind in ("tree", "fir") else natural(rng)
+    body = hsv(0.07, rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.5)) if kind in ("tree", "fir") else natural(rng)
+    return Thing(kind, rng.uniform(0.1, 0.9), foot, rng.uniform(0.22, 0.4) * (0.6 + foot * 0.5), body, top)
+
+
+def _draw_sky(rng: Rng) -> tuple[Colour, Colour]:
+    top = colour((0.52, 0.64), (0.3, 0.8), (0.55, 0.95))(rng)
+    low = colour((0.5, 0.62), (0.05, 0.35), (0.8, 1.0))(rng)
+    if rng.random() < 0.25:
+        low = colour((0.95, 1.12), (0.2, 0.6), (0.8, 1.0))(rng)
+    return top, low
+
+
+def draw_landscape(rng: Rng, lived_in: bool = True) -> Landscape:
+    """A summer day; lived_in adds things, always a tree among them."""
+    horizon = rng.uniform(0.42, 0.7)
+    kinds = ["tree", *rng.choice(["house", "house", "tree", "fir", "car"], int(rng.integers(1, 5)))] if lived_in else []
+    things = sorted((draw_thing(rng, str(kind), horizon) for kind in kinds), key=lambda thing: thing.y)
+    clouds = tuple(
+        Thing("cloud", rng.uniform(0, 1), rng.uniform(0.06, horizon * 0.6), rng.uniform(0.15, 0.4), SNOW, SNOW)
+        for _ in range(int(rng.integers(0, 4)))
+    )
+    earth = colour((0.1, 0.4), (0.2, 0.8), (0.3, 0.8))
+    hills = tuple(
+        (rng.uniform(0, 1), rng.uniform(0.2, 0.6), rng.uniform(0.08, 0.3), earth(rng)) for _ in range(int(rng.integers(0, 4)))
+    )
+    stars = tuple((rng.random(), rng.random() * 0.9) for _ in range(14))
+    return Landscape(horizon, _draw_sky(rng), earth(rng), hills, (*clouds, *things), None, stars, Mood())
+
+
+def draw_any_landscape(rng: Rng) -> Landscape:
+    """Any hour and season, with or without a sun."""
+    land = draw_landscape(rng, bool(rng.random() < 0.8))
+    autumn = colour((0.0, 0.14), (0.6, 1), (0.6, 0.95))(rng) if rng.random() < 0.25 else None
+    mood = Mood(bool(rng.random() < 0.2), bool(rng.random() < 0.2), autumn)
+    sun = (rng.uniform(0.1, 0.9), rng.uniform(0.08, 0.3), rng.uniform(0.05, 0.1)) if rng.random() < 0.5 else None
+    return replace(land, mood=mood, sun=sun)
