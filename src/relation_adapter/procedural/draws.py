@@ -46,6 +46,11 @@ def colour(
     return lambda rng: hsv(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value))
 
 
+def tint(draw: Callable[[np.random.Generator], Colour]) -> Draw:
+    """A colour as a list, which JSON gives back unchanged."""
+    return lambda rng: list(draw(rng))
+
+
 vivid = colour(saturation=(0.65, 1), value=(0.6, 1))
 pale = colour(saturation=(0.05, 0.4), value=(0.8, 1))
 deep = colour(saturation=(0.3, 0.9), value=(0.05, 0.35))

@@ -151,7 +151,9 @@ class Prop:
             pen.polygon([(-0.9, -0.1), (0.9, -0.1), (0, 1)], self.colour)
         elif self.kind == "star":
             tips = [(math.sin(step * math.pi / 5), -math.cos(step * math.pi / 5)) for step in range(10)]
-            pen.polygon([(x, y) if step % 2 == 0 else (0.42 * x, 0.42 * y) for step, (x, y) in enumerate(tips)], self.colour)
+            pen.polygon(
+                [(x, y) if step % 2 == 0 else (0.42 * x, 0.42 * y) for step, (x, y) in enumerate(tips)], self.colour
+            )
         else:
             pen.stroke([(0, 0), (0.1, 2.2)], 0.16, (50, 130, 50))
             for x, y in ellipse_points(0, 0, 0.6, 0.6):
@@ -195,7 +197,8 @@ def draw_landscape(rng: Rng, lived_in: bool = True) -> Landscape:
     )
     earth = colour((0.1, 0.4), (0.2, 0.8), (0.3, 0.8))
     hills = tuple(
-        (rng.uniform(0, 1), rng.uniform(0.2, 0.6), rng.uniform(0.08, 0.3), earth(rng)) for _ in range(int(rng.integers(0, 4)))
+        (rng.uniform(0, 1), rng.uniform(0.2, 0.6), rng.uniform(0.08, 0.3), earth(rng))
+        for _ in range(int(rng.integers(0, 4)))
     )
     stars = tuple((rng.random(), rng.random() * 0.9) for _ in range(14))
     return Landscape(horizon, _draw_sky(rng), earth(rng), hills, (*clouds, *things), None, stars, Mood())

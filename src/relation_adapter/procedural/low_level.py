@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .draws import Params, choice, colour, draws, pale, span
+from .draws import Draw, Params, choice, pale, span, tint, vivid, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -24,7 +24,7 @@ from .pixels import (
     to_float,
     unit_colour,
 )
-from .task import PixelTask, Task
+from .task import Change, Task, pixel_task
 
 
 def expose(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -53,8 +53,41 @@ def hue_rotate(picture: FloatPicture, params: Params) -> FloatPicture:
     angle = math.radians(params["angle"])
     cos, sin = math.cos(angle), math.sin(angle)
     one, root = (1 - cos) / 3, sin / math.sqrt(3)
-    matrix = [[cos + one, one - root, one + root], [one + root, cos + one, one - root], [one - root, one + root, cos + one]]
+    matrix = [
+        [cos + one, one - root, one + root],
+        [one + root, cos + one, one - root],
+        [one - root, one + root, cos + one],
+    ]
     return picture @ as_float32(matrix).T
+
+
+def tinted(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Towards the luma in one colour."""
+    return mix(picture, gray(picture) * unit_colour(params["colour"]) * 1.1, params["strength"])
+
+
+def invert(picture: FloatPicture, params: Params) -> FloatPicture:
+    """The negative of some channels."""
+    return mix(picture, 1 - picture, as_float32(params["channels"]) * np.float32(params["strength"]))
+
+
+def posterize(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Few levels per channel."""
+    steps = params["levels"] - 1
+    return as_float32(np.round(picture * steps) / steps)
+
+
+def solarize(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Everything above the threshold falls back towards black."""
+    return np.where(
+        picture > params["threshold"], (1 - picture) * params["threshold"] / (1 - params["threshold"]), picture
+    )
+
+
+def threshold(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Black and white, with a narrow ramp that keeps the outlines smooth."""
+    level = ((gray(picture) - params["level"]) * 12 + 0.5).clip(0, 1)
+    return np.repeat(level, 3, axis=2)
 
 
 def channel_swap(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -86,6 +119,40 @@ def horizontal_flip(picture: FloatPicture, params: Params) -> FloatPicture:
 def vertical_flip(picture: FloatPicture, params: Params) -> FloatPicture:
     """Top and bottom change places."""
     return picture[::-1]
+
+
+def turn(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Quarter turns to the left."""
+    return np.rot90(picture, params["quarters"])
+
+
+def mirror_halves(picture: FloatPicture, params: Params) -> FloatPicture:
+    """One half is the mirror image of the other."""
+    mirrored, half = picture.copy(), picture.shape[1] // 2
+    if half and params["keep"] == "left":
+        mirrored[:, -half:] = picture[:, :half][:, ::-1]
+    elif half:
+        mirrored[:, :half] = picture[:, -half:][:, ::-1]
+    return mirrored
+
+
+def zoom(picture: FloatPicture, params: Params) -> FloatPicture:
+    """The middle, enlarged."""
+    height, width = picture.shape[:2]
+    margin = 0.5 - 0.5 / params["factor"]
+    box = (width * margin, height * margin, width * (1 - margin), height * (1 - margin))
+    image = Image.fromarray(to_bytes(picture)).resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return to_float(np.asarray(image))
+
+
+def vignette(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Darker towards the corners."""
+    height, width = picture.shape[:2]
+    x, y = grid(height, width)
+    short = min(height, width)
+    reach = np.hypot(x * (short / width), y * (short / height)) / math.sqrt(0.5)
+    shade = ((reach - params["inner"]) / (1 - params["inner"])).clip(0, 1) ** 1.5
+    return as_float32(picture * (1 - params["strength"] * shade)[..., None])
 
 
 def haze(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -131,16 +198,87 @@ def scratch(picture: FloatPicture, params: Params) -> FloatPicture:
     return to_float(np.asarray(image))
 
 
+def specks(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Dots of one colour, each a 64th of the short side."""
+    cell = max(1, round(short_side(picture) / 64))
+    height, width = picture.shape[:2]
+    hit = _own_rng(picture).random((-(-height // cell), -(-width // cell))) < params["density"]
+    mask = hit.repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width, None]
+    return np.where(mask, unit_colour(params["colour"]), picture)
+
+
+def rain(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Pale parallel streaks."""
+    rng, short = _own_rng(picture), short_side(picture)
+    veil = Image.new("L", picture.shape[1::-1])
+    canvas = ImageDraw.Draw(veil)
+    lean, length = math.tan(math.radians(params["angle"])), params["length"] * short
+    for x, y in rng.uniform(-0.1, 1.1, (params["count"], 2)) * [veil.width, veil.height]:
+        canvas.line([(x, y), (x + lean * length, y + length)], fill=150, width=max(1, round(0.014 * short)))
+    return mix(picture, as_float32([0.92, 0.94, 0.97]), to_float(np.asarray(veil))[..., None])
+
+
 def fade(picture: FloatPicture, params: Params) -> FloatPicture:
-    """An old brownish print: toned, flat, lighter in the dark parts."""
-    toned = gray(picture) * unit_colour(params["paper"])
-    return as_float32(0.1 + params["contrast"] * (toned - 0.1) + 0.12 * (1 - params["contrast"]))
+    """An old brownish print: toned, pale, lighter in the dark parts."""
+    toned = mix(saturation(picture, {"factor": params["colour"]}), gray(picture) * unit_colour(params["paper"]), 0.6)
+    return as_float32(0.28 + params["contrast"] * (toned - 0.2))
 
 
-def _pixel(name: str, change: object, backwards: bool = False, **fields: object) -> Task:
-    return PixelTask(name, "low_level", draws(**fields), backwards, change)  # type: ignore[arg-type]
+def _task(name: str, change: Change, **fields: Draw) -> Task:
+    return pixel_task(name, "low_level", change, False, **fields)
 
 
+def _undo(name: str, change: Change, **fields: Draw) -> Task:
+    return pixel_task(name, "low_level", change, True, **fields)
+
+
+def _always(value: object) -> Draw:
+    return lambda rng: value
+
+
+ORDERS = choice([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
+SOME_CHANNELS = choice([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1])
+SEPIA = [255, 214, 165]
+PAPERS = choice([235, 205, 160], [240, 215, 175], [225, 205, 180])
 WHITE_OR_BLACK = choice([235, 235, 230], [20, 20, 20])
 
-TASKS: tuple[Task, ...] = ()
+TASKS: tuple[Task, ...] = (
+    _task("brighten", expose, gain=span(1.1, 1.4), offset=span(0.0, 0.06), gamma=span(0.55, 0.85)),
+    _task("darken", expose, gain=span(0.6, 0.9), offset=span(-0.04, 0.0), gamma=span(1.2, 1.7)),
+    _task("raise contrast", contrast, factor=span(1.5, 2.3)),
+    _task("lower contrast", contrast, factor=span(0.3, 0.6)),
+    _task("grayscale", saturation, factor=span(0.0, 0.12)),
+    _task("saturate", saturation, factor=span(1.8, 2.8)),
+    _task("desaturate", saturation, factor=span(0.3, 0.5)),
+    _task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
+    _task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
+    _task("sepia", tinted, colour=_always(SEPIA), strength=span(0.75, 1.0)),
+    _task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
+    _task("hue rotate", hue_rotate, angle=span(60, 300)),
+    _task("channel swap", channel_swap, order=ORDERS),
+    _task("negative", invert, channels=_always([1, 1, 1]), strength=span(0.85, 1.0)),
+    _task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
+    _task("posterize", posterize, levels=whole(2, 4)),
+    _task("solarize", solarize, threshold=span(0.4, 0.65)),
+    _task("threshold", threshold, level=span(0.35, 0.6)),
+    _task("blur", blur, sigma=span(0.018, 0.045)),
+    _task("sharpen", sharpen, sigma=span(0.012, 0.025), amount=span(1.2, 2.5)),
+    _task("edge detection", edge_detection, gain=span(1.5, 3.0)),
+    _task("horizontal flip", horizontal_flip),
+    _task("vertical flip", vertical_flip),
+    _task("quarter turn", turn, quarters=choice(1, 3)),
+    _task("half turn", turn, quarters=_always(2)),
+    _task("mirror halves", mirror_halves, keep=choice("left", "right")),
+    _task("zoom in", zoom, factor=span(1.3, 2.0)),
+    _task("vignette", vignette, inner=span(0.25, 0.5), strength=span(0.7, 1.0)),
+    _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=tint(pale)),
+    _undo("remove haze", haze, strength=span(0.3, 0.6), slope=span(0.0, 0.5), colour=tint(pale)),
+    _undo("remove noise", add_noise, sigma=span(0.07, 0.16)),
+    _undo("remove blur", blur, sigma=span(0.014, 0.028)),
+    _undo("light up the dark", underexpose, gamma=span(1.1, 1.6), gain=span(0.25, 0.5), sigma=span(0.0, 0.02)),
+    _undo("raise resolution", lower_resolution, cells=whole(20, 32)),
+    _undo("remove scratches", scratch, count=whole(4, 9), width=span(0.014, 0.024), colour=WHITE_OR_BLACK),
+    _undo("remove specks", specks, density=span(0.04, 0.1), colour=tint(vivid)),
+    _undo("remove rain", rain, count=whole(40, 80), angle=span(-35, 35), length=span(0.12, 0.25)),
+    _undo("restore old photo", fade, contrast=span(0.4, 0.65), colour=span(0.2, 0.6), paper=PAPERS),
+)

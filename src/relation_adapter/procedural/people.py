@@ -94,7 +94,9 @@ class Face:
         head = pen.local(self.x, self.y, self.scale, self.tilt)
         if self.haircut == "long":
             head.ellipse(0, 0.35, self.width * 1.3, 1.35, self.hair)
-        body.polygon(ellipse_points(0, 2.35, 1.5 * self.width / 0.8, 1.15, 180, 360) + [(1.5, 4), (-1.5, 4)], self.clothes)
+        body.polygon(
+            [*ellipse_points(0, 2.35, 1.5 * self.width / 0.8, 1.15, 180, 360), (1.5, 4), (-1.5, 4)], self.clothes
+        )
         body.box(-0.3, 0.7, 0.3, 1.4, _shade(self.skin, 0.85))
         for side in (-1, 1):
             head.ellipse(side * self.width, 0.05, 0.14, 0.22, _shade(self.skin, 0.92))
@@ -250,5 +252,6 @@ def draw_figure(rng: Rng, adorned: bool = False) -> Figure:
         x=rng.uniform(0.32, 0.68), y=rng.uniform(0.48, 0.58), scale=rng.uniform(0.3, 0.44), width=rng.uniform(0.8, 1.3),
         arms=(rng.uniform(8, highest), rng.uniform(8, highest)), bend=rng.uniform(-10, 25),
         stride=rng.uniform(0.05, 0.32), skin=draw_skin(rng), hair=draw_hair(rng), clothes=natural(rng),
-        trousers=natural(rng), thin=bool(rng.random() < 0.25), hat=draw_hat(rng) if adorned and rng.random() < 0.3 else None,
+        trousers=natural(rng), thin=bool(rng.random() < 0.25),
+        hat=draw_hat(rng) if adorned and rng.random() < 0.3 else None,
     )  # fmt: skip

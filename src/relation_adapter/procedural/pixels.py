@@ -23,7 +23,7 @@ def to_float(picture: Picture) -> FloatPicture:
 
 def to_bytes(picture: FloatPicture) -> Picture:
     """[0, 1] to bytes, clipped and rounded."""
-    return (picture.clip(0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray((picture.clip(0.0, 1.0) * 255 + 0.5).astype(np.uint8))
 
 
 def as_float32(values: Any) -> FloatPicture:
@@ -53,7 +53,7 @@ def mix(first: FloatPicture, second: FloatPicture, weight: Any) -> FloatPicture:
 
 def short_side(picture: NDArray[Any]) -> int:
     """The unit of every length in this package, pixels."""
-    return min(picture.shape[0], picture.shape[1])
+    return int(min(picture.shape[:2]))
 
 
 def gaussian_blur(picture: FloatPicture, sigma: float) -> FloatPicture:

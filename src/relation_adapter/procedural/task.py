@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..errors import UsageError
-from .draws import Params
+from relation_adapter.errors import UsageError
+
+from .draws import Draw, Params, draws
 from .pixels import FloatPicture, Picture, to_bytes, to_float
 from .scenes import Scene, draw_scene_picture, render
 
@@ -17,6 +18,7 @@ CATEGORIES = ("low_level", "style", "editing", "customized")
 
 Rng = np.random.Generator
 Pair = tuple[Picture, Picture]
+Change = Callable[[FloatPicture, Params], FloatPicture]  # [0, 1] in, about [0, 1] out, any size
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Task:
 class PixelTask(Task):
     """An edit computed from the pixels alone; backwards for restorations, whose truth is the untouched picture."""
 
-    change: Callable[[FloatPicture, Params], FloatPicture]  # [0, 1] in, about [0, 1] out, any size
+    change: Change
 
     @property
     def on_photos(self) -> bool:
@@ -88,6 +90,11 @@ class SceneTask(Task):
     def draw_pair(self, rng: Rng, params: Params, size: int, photo: Picture | None = None) -> Pair:
         first, second = self.change(self.draw_scene(rng, size), params)
         return (render(second), render(first)) if self.backwards else (render(first), render(second))
+
+
+def pixel_task(name: str, category: str, change: Change, backwards: bool = False, **fields: Draw) -> PixelTask:
+    """A pixel task whose parameters are the fields, drawn in the order written."""
+    return PixelTask(name, category, draws(**fields), backwards, change)
 
 
 def crop_photo(rng: Rng, photo: Picture, size: int) -> Picture:

@@ -1,0 +1,105 @@
+"""Tasks whose true result is computed: no picture needs to be collected, labelled or trusted.
+
+Every task draws its parameters once per quad; both pairs of the quad share them and show different pictures.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from relation_adapter.errors import UsageError
+
+from . import low_level
+from .draws import Params
+from .pixels import Picture
+from .task import CATEGORIES, PixelTask, SceneTask, Task
+
+__all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task", "draw_quad", "task", "tasks"]
+
+SMALLEST = 8  # pixels; below it no scene can be seen
+
+TASKS: dict[str, Task] = {entry.name: entry for entry in (*low_level.TASKS,)}
+
+
+@dataclass(frozen=True)
+class DrawnQuad:
+    """Two pairs of one task with the same parameters; pictures are uint8 (size, size, 3)."""
+
+    before: Picture
+    after: Picture
+    source: Picture
+    target: Picture
+    task: str
+    category: str
+    params: Params  # JSON-able
+
+
+def task(name: str) -> Task:
+    """Look a task up by name.
+
+    Raises:
+        UsageError: no such task; the message names the nearest one.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(TASKS)}."
+    raise UsageError(f"No procedural task is called {name!r}. {hint}")
+
+
+def tasks(category: str | None = None, on_photos: bool | None = None) -> list[Task]:
+    """The tasks of one category (or of all), with on_photos those that can (or cannot) be computed on any photo.
+
+    Raises:
+        UsageError: no such category.
+    """
+    if category is not None and category not in CATEGORIES:
+        raise UsageError(f"No category is called {category!r}. There are: {', '.join(CATEGORIES)}.")
+    return [
+        entry for entry in TASKS.values() if category in (None, entry.category) and on_photos in (None, entry.on_photos)
+    ]
+
+
+def draw_quad(
+    rng: np.random.Generator, size: int, task: str | Task | None = None, photos: Sequence[Picture] | None = None
+) -> DrawnQuad:
+    """Draw a quad of one task, or of a random one; the same rng state gives the same quad.
+
+    photos: uint8 (H, W, 3) of any size at least 1; each pair is a random crop of one of them, of two different ones
+    where there are two. Without photos the pictures are drawn, and scene tasks take part.
+
+    Raises:
+        UsageError: an unknown task, a size below 8, an empty list of photos, or a scene task on photos.
+    """
+    if size < SMALLEST:
+        raise UsageError(f"size {size} is too small for a procedural picture; use {SMALLEST} or more")
+    chosen = _chosen(rng, task, photos)
+    params = chosen.draw_params(rng)
+    first, second = _two(rng, photos)
+    before, after = chosen.draw_pair(rng, params, size, first)
+    source, target = chosen.draw_pair(rng, params, size, second)
+    return DrawnQuad(before, after, source, target, chosen.name, chosen.category, params)
+
+
+def _chosen(rng: np.random.Generator, wanted: str | Task | None, photos: Sequence[Picture] | None) -> Task:
+    if wanted is None:
+        candidates = tasks(on_photos=None if photos is None else True)
+        return candidates[int(rng.integers(len(candidates)))]
+    chosen = task(wanted) if isinstance(wanted, str) else wanted
+    if photos is not None and not chosen.on_photos:
+        raise UsageError(f"task '{chosen.name}' needs a rendered scene; leave the photos out")
+    return chosen
+
+
+def _two(rng: np.random.Generator, photos: Sequence[Picture] | None) -> tuple[Picture | None, Picture | None]:
+    """Two photos, different ones where there are several."""
+    if photos is None:
+        return None, None
+    if len(photos) == 0:
+        raise UsageError("the list of photos is empty; give at least one, or None for drawn scenes")
+    first, second = rng.choice(len(photos), 2, replace=len(photos) < 2)
+    return photos[int(first)], photos[int(second)]
