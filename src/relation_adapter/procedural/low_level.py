@@ -220,7 +220,7 @@ def rain(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def fade(picture: FloatPicture, params: Params) -> FloatPicture:
     """An old brownish print: toned, pale, lighter in the dark parts."""
-    toned = mix(saturation(picture, {"factor": params["colour"]}), gray(picture) * unit_colour(params["paper"]), 0.6)
+    toned = mix(saturation(picture, {"factor": params["colour"]}), gray(picture) * unit_colour(params["paper"]), 0.5)
     return as_float32(0.28 + params["contrast"] * (toned - 0.2))
 
 
@@ -248,7 +248,7 @@ TASKS: tuple[Task, ...] = (
     _task("raise contrast", contrast, factor=span(1.5, 2.3)),
     _task("lower contrast", contrast, factor=span(0.3, 0.6)),
     _task("grayscale", saturation, factor=span(0.0, 0.12)),
-    _task("saturate", saturation, factor=span(1.8, 2.8)),
+    _task("saturate", saturation, factor=span(1.6, 2.4)),
     _task("desaturate", saturation, factor=span(0.3, 0.5)),
     _task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
     _task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
@@ -258,7 +258,7 @@ TASKS: tuple[Task, ...] = (
     _task("channel swap", channel_swap, order=ORDERS),
     _task("negative", invert, channels=_always([1, 1, 1]), strength=span(0.85, 1.0)),
     _task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
-    _task("posterize", posterize, levels=whole(2, 4)),
+    _task("posterize", posterize, levels=whole(3, 5)),
     _task("solarize", solarize, threshold=span(0.4, 0.65)),
     _task("threshold", threshold, level=span(0.35, 0.6)),
     _task("blur", blur, sigma=span(0.018, 0.045)),
@@ -280,5 +280,5 @@ TASKS: tuple[Task, ...] = (
     _undo("remove scratches", scratch, count=whole(4, 9), width=span(0.014, 0.024), colour=WHITE_OR_BLACK),
     _undo("remove specks", specks, density=span(0.04, 0.1), colour=tint(vivid)),
     _undo("remove rain", rain, count=whole(40, 80), angle=span(-35, 35), length=span(0.12, 0.25)),
-    _undo("restore old photo", fade, contrast=span(0.4, 0.65), colour=span(0.2, 0.6), paper=PAPERS),
+    _undo("restore old photo", fade, contrast=span(0.45, 0.65), colour=span(0.5, 0.9), paper=PAPERS),
 )

@@ -63,6 +63,17 @@ def gaussian_blur(picture: FloatPicture, sigma: float) -> FloatPicture:
     return to_float(np.asarray(image.filter(ImageFilter.GaussianBlur(radius))))
 
 
+def box_blur(values: FloatPicture, reach: int) -> FloatPicture:
+    """Mean over (reach + 1) squared pixels around each pixel, the rim repeated; (H, W, C), reach in pixels."""
+    before, after = reach // 2, reach - reach // 2
+    padded = np.pad(values, ((before + 1, after), (before + 1, after), (0, 0)), mode="edge")
+    for axis in (0, 1):
+        sums = padded.cumsum(axis=axis, dtype=np.float64)
+        count = sums.shape[axis]
+        padded = sums.take(range(reach + 1, count), axis) - sums.take(range(count - reach - 1), axis)
+    return as_float32(padded / (reach + 1) ** 2)
+
+
 def resize(picture: FloatPicture, height: int, width: int) -> FloatPicture:
     """Antialiased bilinear resize."""
     image = Image.fromarray(to_bytes(picture))
