@@ -13,7 +13,7 @@ import numpy as np
 
 from relation_adapter.errors import UsageError
 
-from . import low_level, style
+from . import customized, editing, low_level, style
 from .draws import Params
 from .pixels import Picture
 from .task import CATEGORIES, PixelTask, SceneTask, Task
@@ -22,7 +22,9 @@ __all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task",
 
 SMALLEST = 8  # pixels; below it no scene can be seen
 
-TASKS: dict[str, Task] = {entry.name: entry for entry in (*low_level.TASKS, *style.TASKS)}
+TASKS: dict[str, Task] = {
+    entry.name: entry for entry in (*low_level.TASKS, *style.TASKS, *editing.TASKS, *customized.TASKS)
+}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from .draws import Draw, Params, choice, colour, deep, pale, span, tint, vivid, whole
@@ -85,7 +86,7 @@ def halftone(picture: FloatPicture, params: Params) -> FloatPicture:
     x, y = grid(*picture.shape[:2])
     turn, pitch = math.radians(params["angle"]), math.tau / params["pitch"]
     across, down = math.cos(turn) * x + math.sin(turn) * y, math.cos(turn) * y - math.sin(turn) * x
-    screen = 0.5 + 0.25 * (np.cos(across * pitch) + np.cos(down * pitch))
+    screen = 0.5 + 0.2 * (np.cos(across * pitch) + np.cos(down * pitch))
     bare = ((gaussian_blur(luminance(picture), 0.01) - screen) * 5 + 0.5).clip(0, 1)
     return mix(unit_colour(params["ink"]), unit_colour(params["paper"]), as_float32(bare)[..., None])
 
@@ -94,8 +95,8 @@ def engraving(picture: FloatPicture, params: Params) -> FloatPicture:
     """Parallel lines of ink, thicker where it is dark."""
     x, y = grid(*picture.shape[:2])
     turn = math.radians(params["angle"])
-    wave = 0.5 + 0.42 * np.sin((math.cos(turn) * x + math.sin(turn) * y) * (math.tau / params["pitch"]))
-    bare = ((luminance(picture) - wave) * 5 + 0.5).clip(0, 1)
+    wave = 0.5 + 0.3 * np.sin((math.cos(turn) * x + math.sin(turn) * y) * (math.tau / params["pitch"]))
+    bare = ((luminance(picture) - wave) * 4 + 0.5).clip(0, 1)
     return mix(unit_colour(params["ink"]), as_float32([0.97, 0.96, 0.92]), as_float32(bare)[..., None])
 
 
@@ -127,7 +128,7 @@ def cartoon(picture: FloatPicture, params: Params) -> FloatPicture:
     steps = params["levels"]
     light = gray(smooth)
     flat = smooth + (np.floor(light * steps) + 0.5) / steps - light
-    outline = ((edges(luminance(smooth), 0.016) - 0.16) * 6).clip(0, 1)[..., None]
+    outline = ((edges(luminance(smooth), 0.016) - 0.25) * 5).clip(0, 1)[..., None]
     return mix(mix(gray(flat), flat, params["saturation"]), as_float32([0.05, 0.05, 0.08]), outline)
 
 
@@ -160,10 +161,11 @@ def stained_glass(picture: FloatPicture, params: Params) -> FloatPicture:
     return as_float32(np.where(lead, 0.06, mix(as_float32([0.5] * 3), _pane_means(picture, pane), 1.2)))
 
 
-def _pane_means(picture: FloatPicture, pane: np.ndarray) -> FloatPicture:
+def _pane_means(picture: FloatPicture, pane: NDArray[np.intp]) -> FloatPicture:
     counts = np.bincount(pane.ravel())
     sums = [np.bincount(pane.ravel(), picture[..., channel].ravel()) for channel in range(3)]
-    return as_float32(np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None])[pane]
+    means = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]
+    return as_float32(means[pane])
 
 
 def blueprint(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -242,7 +244,7 @@ TASKS: tuple[Task, ...] = (
     _task("engraving", engraving, angle=span(0, 180), pitch=span(0.06, 0.09), ink=INK),
     _task("oil painting", oil_painting, reach=span(0.045, 0.08)),
     _task("cartoon", cartoon, levels=whole(4, 6), saturation=span(1.3, 1.8)),
-    _task("stained glass", stained_glass, cells=whole(7, 11), lead=span(0.12, 0.18)),
+    _task("stained glass", stained_glass, cells=whole(7, 11), lead=span(0.1, 0.15)),
     _task("blueprint", blueprint, gain=span(2.0, 4.0), ground=tint(colour((0.55, 0.68), (0.7, 0.95), (0.3, 0.6)))),
     _task("neon outlines", neon, gain=span(2.0, 4.0), colour=tint(colour(saturation=(0.6, 1), value=(0.9, 1)))),
     _task("emboss", emboss, light=LIGHTS, depth=span(1.2, 2.2)),
