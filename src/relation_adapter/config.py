@@ -50,7 +50,9 @@ class ModelConfig:
     """
 
     name: str = "published"
+    base: str | None = "black-forest-labs/FLUX.1-dev"  # the pretrained model it is trained on; null: from scratch
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    pixel_factor: int = 0  # side of the pixel block that is a latent, where a PixelCodec takes the VAE's place; 0: a VAE
 
     # The relation: features of the pair -> tokens -> keys and values of every block.
     image_features: Literal["siglip_pooled", "siglip_patches", "latents"] = "siglip_pooled"
@@ -76,8 +78,8 @@ class ModelConfig:
     shift_tokens: Literal["noisy_and_source", "noisy", "none"] = "noisy_and_source"
 
     # Text and pictures.
-    text: Literal["instruction", "none"] = "instruction"
-    text_length: int = 512
+    text: Literal["instruction", "optional", "none"] = "instruction"  # optional, none: a learned null stands in
+    text_length: int = 512  # tokens, of an instruction and of the null
     native_area: int = 512 * 512  # px of the pictures the model was trained on
     keep_size: bool = True  # the source's own size unless told otherwise (the published behaviour)
 
@@ -100,6 +102,11 @@ class ModelConfig:
     def reuses_source(self) -> bool:
         """Whether the source's keys and values are the same at every step."""
         return self.source_attention == "isolated" and self.source_time == "clean"
+
+    @property
+    def has_null_text(self) -> bool:
+        """Whether the adapter holds a learned stand-in for absent text."""
+        return self.text != "instruction"
 
 
 _MINI_TRANSFORMER = TransformerConfig(
@@ -126,12 +133,15 @@ _DIRECTED = ModelConfig(
     source_time="clean",
     source_latents="mode",
     shift_tokens="noisy",
+    text="optional",
     keep_size=False,
 )
 
 _MINI = ModelConfig(
     name="mini",
+    base=None,
     transformer=_MINI_TRANSFORMER,
+    pixel_factor=4,
     image_features="latents",
     feature_dim=192 + 16,
     projector="resampler",
