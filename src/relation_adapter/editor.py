@@ -43,7 +43,10 @@ class EditResult:
 class Editor(Protocol):
     """Anything that maps (pairs, source, instruction) to a picture."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What rows and reports call it."""
+        ...
 
     def edit(self, request: EditRequest) -> EditResult:
         """Make the edit that the pairs show on the source."""
