@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PART_SUFFIX = ".part"
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, then rename it over `path`.
+@contextmanager
+def writing_whole(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file beside `path` to write to; once the block ends it is renamed over `path`.
 
-    Missing parent folders are created. A kill or a full disk leaves the old file, or none, never a part of the new
-    one. Raises OSError.
+    Missing parent folders are created. A kill, an error or a full disk leaves the old file, or none, never a part of
+    the new one. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Opened plainly and not with `tempfile`, which would leave the file readable by its owner alone.
     part = path.parent / f".{secrets.token_hex(8)}{PART_SUFFIX}"
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode
+        yield part
+        part.chmod(mode)  # writers that go through `tempfile` would leave it readable by its owner alone
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all (`writing_whole`). Raises OSError."""
+    with writing_whole(path) as part:
+        part.write_bytes(data)
 
 
 def remove_parts(folder: Path) -> None:

@@ -27,7 +27,7 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     config_name = "config.json"
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, design: dict[str, Any]) -> None:
         super().__init__()
         self.design = from_dict(ModelConfig, design, "adapter config")

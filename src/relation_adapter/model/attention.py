@@ -107,7 +107,8 @@ class RelationAttnProcessor:
         out = dispatch_attention_fn(
             query, key, value, attn_mask=mask, backend=self._attention_backend, parallel_config=parallel
         )
-        return out.flatten(2, 3).to(query.dtype)  # (B, L, H * D)
+        flat: Tensor = out.flatten(2, 3).to(query.dtype)  # (B, L, H * D)
+        return flat
 
 
 def _project(attn: Any, hidden_states: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     config_name = "config.json"
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, factor: int = 4, scaling_factor: float = 1.0, shift_factor: float = 0.0) -> None:
         super().__init__()
         self.factor = factor

@@ -91,9 +91,9 @@ def _initialise(transformer: FluxTransformer2DModel, adapter: RelationAdapter) -
         nn.init.zeros_(transformer.proj_out.weight)
         nn.init.zeros_(transformer.proj_out.bias)
         return
-    for to_value in adapter.to_v:
-        with torch.no_grad():
-            to_value.weight.mul_(GENTLE_VALUE_SCALE)
+    with torch.no_grad():
+        for weight in adapter.to_v.parameters():
+            weight.mul_(GENTLE_VALUE_SCALE)
 
 
 # Tiny random twins: every part of a design, complete and fast, with all weights random (none zero).

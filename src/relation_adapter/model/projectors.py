@@ -90,4 +90,5 @@ class _ResamplerLayer(nn.Module):
         q, k, v = (rearrange(x, "b l (h d) -> b h l d", h=self.heads) for x in (q, k, v))
         attended = nn.functional.scaled_dot_product_attention(q, k, v)
         tokens = tokens + self.to_out(rearrange(attended, "b h l d -> b l (h d)"))
-        return tokens + self.mlp(self.norm_mlp(tokens))
+        updated: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
+        return updated
