@@ -1,0 +1,205 @@
+"""The commands and their flags, and what becomes of errors.
+
+Exit codes: 0 all done; 1 some items failed, the rest is written; 2 wrong usage or unusable input, in one line;
+130 stopped by Ctrl-C. An exception that nobody foresaw keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import relation_adapter
+from relation_adapter.cli import flags
+from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
+from relation_adapter.errors import RelationAdapterError
+
+MEMORY_GIB = (12, 16, 24, 40, 80)
+HELP = argparse.RawDescriptionHelpFormatter
+
+EDIT = """\
+Make the edit that a pair of pictures shows on other pictures.
+
+  relation-adapter edit --pair before.jpg after.jpg photo.jpg -o edited.png
+  relation-adapter edit --pair before.jpg after.jpg photos/ -o edited/
+  relation-adapter edit --relation look.safetensors:0.8 photos/*.jpg -o edited/
+  relation-adapter edit --quads quads.jsonl -o batch/
+
+In a folder each result is a PNG named after its source. A result depends on its own source and the seed alone, not on
+the other sources. Nothing is overwritten without --force, and no input ever. A bad source among several is named and
+the others are edited (exit code 1). With --quads the same command again goes on where it was stopped."""
+
+TRAIN = """\
+Train a model from a preset into a folder. The same command again goes on where it was stopped."""
+
+RELATION = """\
+Read what one or more pairs show and save it, to be used with `edit --relation`.
+
+  relation-adapter relation --pair before.jpg after.jpg -o look.safetensors"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose flags and files may come in any order, and whose flags are never guessed from a part."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=HELP, **options)
+        self._inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but files between flags are files; the intermixed parsing calls back here."""
+        if self._inside or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+    def error(self, message: str) -> NoReturn:
+        """One line, not the whole usage before it."""
+        self.exit(2, f"{PROGRAM}: error: {message}; see '{self.prog} --help'\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Raises SystemExit on wrong flags (2) and on --help and --version (0)."""
+    options = parser().parse_args(argv)
+    try:
+        with quiet_libraries():
+            return int(options.run(options))
+    except RelationAdapterError as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say(f"stopped; {options.stopped}")
+        return 130
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(prog=PROGRAM, description=(relation_adapter.__doc__ or "").partition("\n")[0])
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_edit(commands.add_parser("edit", help="edit pictures by example", description=EDIT))
+    _add_relation(commands.add_parser("relation", help="save what a pair shows", description=RELATION))
+    _add_train(commands.add_parser("train", help="train a model", description=TRAIN))
+    _add_models(commands.add_parser("models", help="list models, look into weights", description="Models at hand."))
+    return top
+
+
+class _Version(argparse.Action):
+    """The version, looked up only when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.exit(message=f"{PROGRAM} {relation_adapter.__version__}\n")
+
+
+def _add_edit(edit: argparse.ArgumentParser) -> None:
+    files = edit.add_argument_group("what to edit, and by what")
+    _add_pair(files)
+    files.add_argument(
+        "--relation",
+        action="append",
+        default=[],
+        type=flags.relation_file,
+        metavar="FILE[:STRENGTH]",
+        help="a saved relation and its weight; repeat it to combine relations",
+    )
+    edit.add_argument(
+        "sources", nargs="*", type=flags.path, metavar="SOURCE", help="a picture, or a folder of pictures"
+    )
+    files.add_argument("--quads", type=flags.path, metavar="FILE.jsonl", help="edit every quad of this file instead")
+    _add_output(files, "OUT", "a file for one source, a folder for many")
+    files.add_argument("--force", action="store_true", help="overwrite results that exist")
+    files.add_argument("--skip-existing", action="store_true", help="keep results that exist, make the others")
+
+    how = edit.add_argument_group("how")
+    _add_model(how)
+    how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words, for models that read text")
+    how.add_argument("--strength", type=flags.finite(), default=1.0, metavar="S", help="1 as shown, 0 not at all")
+    how.add_argument("--steps", type=flags.whole(1, 1000), metavar="N", help="steps of the sampler")
+    how.add_argument("--guidance", type=flags.finite(0), metavar="G", help="guidance scale, where the model has one")
+    how.add_argument("--seed", type=flags.whole(0, flags.MAX_SEED), default=0, metavar="N", help="default 0")
+    how.add_argument("--size", type=flags.size, metavar="WxH", help="of the result in pixels; default: the source's")
+    how.add_argument(
+        "--memory", type=int, choices=MEMORY_GIB, help="GPU memory in GiB to stay within, for models that are large"
+    )
+    edit.set_defaults(run=_command("edit"), stopped="what is written stays; --skip-existing goes on from there")
+
+
+def _add_relation(relation: argparse.ArgumentParser) -> None:
+    _add_pair(relation, required=True)
+    _add_output(relation, "FILE", "the relation file to write, ending in .safetensors")
+    relation.add_argument("--name", metavar="NAME", help="a name to keep in the file; default: the file's")
+    relation.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    _add_model(relation)
+    relation.set_defaults(run=_command("relation"), stopped="nothing is written")
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("preset", metavar="PRESET", help="what to train, as mini")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=flags.assignment,
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="change one value of the preset; repeatable",
+    )
+    train.add_argument(
+        "--run", type=flags.path, required=True, dest="folder", metavar="FOLDER", help="where the run is kept"
+    )
+    train.set_defaults(run=_command("train"), stopped="run the same command again to go on")
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
+    commands = models.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="the models at hand", description="The models at hand.")
+    listing.set_defaults(run=_command("models", "list_models"), stopped="")
+    info = commands.add_parser(
+        "info",
+        help="what is in a model or a relation",
+        description="Configuration, origin and size of a model or a saved relation. No tensor is loaded.",
+    )
+    info.add_argument("model", nargs="?", default="mini", metavar="NAME|FILE|FOLDER", help="default: mini")
+    info.set_defaults(run=_command("models", "info"), stopped="")
+    for command in (listing, info):
+        command.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _add_pair(group: argparse._ActionsContainer, required: bool = False) -> None:
+    group.add_argument(
+        "--pair",
+        action="append",
+        default=[],
+        nargs=2,
+        type=flags.path,
+        required=required,
+        metavar=("BEFORE", "AFTER"),
+        help="a picture before and after the edit; repeat it for more examples of the same edit",
+    )
+
+
+def _add_output(group: argparse._ActionsContainer, name: str, text: str) -> None:
+    group.add_argument("-o", "--out", type=flags.path_text, required=True, metavar=name, help=text)
+
+
+def _add_model(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--model", default="mini", metavar="MODEL", help="mini (the default), a weights file or a folder"
+    )
+
+
+def _command(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
+    """A function of a module beside this one, imported when it is called: --help must not wait for Pillow or torch."""
+
+    def call(options: argparse.Namespace) -> int:
+        command = getattr(importlib.import_module(f"relation_adapter.cli.{module}"), function)
+        return int(command(options))
+
+    return call

@@ -1,0 +1,124 @@
+"""Where the command line chooses concrete classes: from the value of --model to an editor."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relation_adapter.cli.say import say
+from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
+from relation_adapter.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from relation_adapter.pipeline import RelationPipeline
+    from relation_adapter.relation import Relation
+
+BUILT_IN = ("mini",)
+COMING = ("flux-dev",)
+
+
+def check_model(options: Namespace) -> None:
+    """Refuse a --model that is not there before anything slow begins. Raises UsageError or WeightsError."""
+    model = options.model
+    if model not in BUILT_IN and not os.path.exists(model):
+        if model in COMING:
+            raise UsageError(
+                f"--model {model}: its loader is not part of this version yet; use mini, a file or a folder"
+            )
+        if Path(model).name == model and not Path(model).suffix:
+            near = difflib.get_close_matches(model, BUILT_IN, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use {', '.join(BUILT_IN)}, a weights file or a folder"
+            raise UsageError(f"--model {model}: no model has this name; {hint}")
+        raise WeightsError(f"{model}: no such file or folder; check the path given as --model")
+    if getattr(options, "memory", None) is not None:
+        say(f"note: --memory has no effect on {model}; it runs whole, in what it takes")
+
+
+def open_pipeline(model: str) -> RelationPipeline:
+    """Load a model, onto the GPU where there is one. Raises WeightsError or UsageError."""
+    if sys.stderr.isatty():
+        say(f"loading {model}")
+    for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    import torch
+
+    from relation_adapter.pipeline import RelationPipeline
+
+    pipe = RelationPipeline.from_pretrained(model)
+    if torch.cuda.is_available():
+        pipe.to("cuda")
+    return pipe
+
+
+def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
+    """The editor that the flags describe.
+
+    pairs: read once, for all requests, together with the relations of --relation; None takes each request's own.
+    """
+    pipe = open_pipeline(options.model)
+    pipe.set_progress_bar_config(disable=True)
+    choices = {
+        "strength": None if options.strength == 1 else options.strength,
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance,
+        "size": options.size,
+    }
+    choices = {key: value for key, value in choices.items() if value is not None}
+    name = " ".join([options.model, *(f"{key}={value}" for key, value in choices.items())])
+    if pairs is None:
+        from relation_adapter.pipeline import RelationEditor
+
+        return _Named(RelationEditor(pipe, **choices), name)
+    relations = _relations(pipe, pairs, options)
+    return _WithRelations(pipe, relations, choices, name)
+
+
+def encode(model: str, pairs: Sequence[Pair], name: str) -> Relation:
+    """What the pairs show, under a name."""
+    relation = open_pipeline(model).encode_relation(list(pairs))
+    relation.provenance["name"] = name
+    return relation
+
+
+def _relations(pipe: RelationPipeline, pairs: Sequence[Pair], options: Namespace) -> list[tuple[Relation, float]]:
+    from relation_adapter.relation import Relation
+
+    relations = [(Relation.load(given.path), given.strength) for given in options.relation]
+    return [(pipe.encode_relation(list(pairs)), 1.0), *relations] if pairs else relations
+
+
+@dataclass(frozen=True)
+class _WithRelations:
+    """An editor whose relations are fixed; the pairs of a request are not read again."""
+
+    pipe: RelationPipeline
+    relations: list[tuple[Relation, float]]
+    choices: dict[str, Any]
+    name: str
+
+    def edit(self, request: EditRequest) -> EditResult:
+        made = self.pipe(
+            image=request.source,
+            relation=self.relations,
+            instruction=request.instruction,
+            seed=request.seed,
+            **self.choices,
+        )
+        return EditResult(made.images[0], seconds=0.0)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An editor under a name that holds all that changes its results: a batch resumes only what has the same name."""
+
+    editor: Editor
+    name: str
+
+    def edit(self, request: EditRequest) -> EditResult:
+        return self.editor.edit(request)

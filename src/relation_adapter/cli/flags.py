@@ -1,0 +1,99 @@
+"""What the values of flags may be; argparse turns each refusal into its message and exit code 2."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_SIDE = 16_384  # px
+MAX_SEED = 2**63 - 1  # the largest that torch takes
+
+
+@dataclass(frozen=True)
+class RelationFile:
+    """A relation file and its weight among all relations of an edit."""
+
+    path: Path
+    strength: float = 1.0
+
+
+def path_text(text: str) -> str:
+    """A path as written, a slash at its end kept. Empty text, as from an unset variable, is not the current folder."""
+    if not text.strip() or "\0" in text:
+        raise ArgumentTypeError(f"{text!r} is not a path")
+    return text
+
+
+def path(text: str) -> Path:
+    """A path."""
+    return Path(path_text(text))
+
+
+def size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels from `64x64`."""
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text.lower())
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is not a size; write width x height in pixels, as 64x64")
+    width, height = int(found[1]), int(found[2])
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise ArgumentTypeError(f"{text}: each side must be from 1 to {MAX_SIDE} pixels")
+    return width, height
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number from low to high."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,19}", text):
+            raise ArgumentTypeError(f"{text!r} is not a whole number")
+        if not low <= int(text) <= high:
+            raise ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def finite(low: float = -math.inf) -> Callable[[str], float]:
+    """A number, not nan and not infinite, from low up."""
+
+    def parse(text: str) -> float:
+        number = _number(text)
+        if number is None or not math.isfinite(number):
+            raise ArgumentTypeError(f"{text!r} is not a finite number")
+        if number < low:
+            raise ArgumentTypeError(f"{text} is below {low:g}")
+        return number
+
+    return parse
+
+
+def relation_file(text: str) -> RelationFile:
+    r"""`FILE` or `FILE:STRENGTH`. A colon inside a path (`C:\look.safetensors`) is part of the path."""
+    head, colon, tail = path_text(text).rpartition(":")
+    if not colon or os.path.lexists(text):
+        return RelationFile(Path(text))
+    number = _number(tail)
+    if number is None and tail and re.search(r"[/\\.]", tail):
+        return RelationFile(Path(text))
+    if not head or number is None or not math.isfinite(number):
+        raise ArgumentTypeError(f"{text!r}: write FILE or FILE:STRENGTH with a finite number, as look.safetensors:0.5")
+    return RelationFile(Path(head), number)
+
+
+def assignment(text: str) -> str:
+    """`key=value`, unchanged."""
+    if not text.partition("=")[0].strip() or "=" not in text:
+        raise ArgumentTypeError(f"{text!r}: write it as key=value")
+    return text
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

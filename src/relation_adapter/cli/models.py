@@ -1,0 +1,128 @@
+"""`relation-adapter models`: what is at hand, and what is in a model or a relation."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import relation_adapter
+from relation_adapter.cli.editors import BUILT_IN, check_model
+from relation_adapter.cli.header import read_header
+from relation_adapter.cli.say import result, say
+from relation_adapter.errors import WeightsError
+from relation_adapter.files import reason
+
+LICENCE = "Apache-2.0"  # of the weights inside the package, where they say nothing else
+FEW = 8  # tensors, up to which each one's shape is shown
+COLUMNS = ("name", "design", "parameters", "size", "licence", "file")
+
+
+def list_models(options: Namespace) -> int:
+    """The packaged models, one a line."""
+    rows = [_row(name, packaged(name)) for name in BUILT_IN if packaged(name).exists()]
+    if options.json:
+        result(json.dumps(rows, indent=2))
+        return 0
+    shown = {"size": _size, "parameters": _short}
+    table = [COLUMNS, *(tuple(shown.get(key, str)(row[key]) for key in COLUMNS) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        result("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    say("--model also takes the path of a weights file or of a saved pipeline's folder")
+    return 0
+
+
+def info(options: Namespace) -> int:
+    """Everything a model or a relation says of itself."""
+    check_model(options)
+    path = packaged(options.model) if options.model in BUILT_IN else Path(options.model)
+    facts = _folder_facts(path) if path.is_dir() else _file_facts(path)
+    if options.json:
+        result(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _print(facts)
+    return 0
+
+
+def packaged(name: str) -> Path:
+    """Where the weights of a model that comes with the package lie."""
+    return Path(str(resources.files(relation_adapter))) / "weights" / f"{name}.safetensors"
+
+
+def _row(name: str, path: Path) -> dict[str, Any]:
+    facts = _file_facts(path)
+    return {
+        "name": name,
+        "design": facts.get("config", {}).get("name", "unknown"),
+        "parameters": sum(facts["parameters"].values()),
+        "size": facts["size"],
+        "licence": facts.get("provenance", {}).get("licence", LICENCE),
+        "file": str(path),
+    }
+
+
+def _file_facts(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, its JSON unfolded."""
+    header = read_header(path)
+    facts: dict[str, Any] = {"file": str(path), "size": header.size, "parameters": dict(header.parameters())}
+    if len(header.tensors) <= FEW:
+        facts["shapes"] = {name: list(shape) for name, (_, shape) in header.tensors.items()}
+    facts["dtype"] = ", ".join(header.dtypes())
+    return facts | {key: _unfolded(text) for key, text in sorted(header.metadata.items()) if key not in facts}
+
+
+def _folder_facts(folder: Path) -> dict[str, Any]:
+    """The parts of a saved pipeline."""
+    try:
+        index = json.loads((folder / "model_index.json").read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{folder}: not a saved pipeline (model_index.json: {reason(error)})") from error
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'model_index.json'}: not valid JSON ({reason(error)}); save it again") from error
+    parameters: Counter[str] = Counter()
+    size = 0
+    for path in sorted(folder.glob("*/*.safetensors")):
+        header = read_header(path)
+        parameters[path.parent.name] += header.parameters().total()
+        size += header.size
+    return {"file": str(folder), "size": size, "parameters": dict(parameters), "model_index": index}
+
+
+def _unfolded(text: str) -> Any:
+    try:
+        return json.loads(text) if text[:1] in "{[" else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def _print(facts: dict[str, Any], indent: int = 0) -> None:
+    width = max(map(len, facts), default=0)
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            total = f"  {_short(sum(value.values()))}" if (indent, key) == (0, "parameters") else ""
+            result(f"{' ' * indent}{_plain(key)}{total}")
+            _print(value, indent + 2)
+        else:
+            text = _size(value) if (indent, key) == (0, "size") else _plain(value)
+            result(f"{' ' * indent}{_plain(key).ljust(width)}  {text}")
+
+
+def _plain(value: object) -> str:
+    """One line; what a file holds must not move the cursor of a terminal."""
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=True)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _short(number: int) -> str:
+    """A count in at most three digits: 5.4 million."""
+    for power, word in ((9, " billion"), (6, " million"), (3, " thousand")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g}{word}"
+    return str(number)

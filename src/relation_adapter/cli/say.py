@@ -1,0 +1,41 @@
+"""What a command tells the person at the terminal: stderr for talk, stdout for results."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+
+PROGRAM = "relation-adapter"
+NOISY = r"(torch|diffusers|transformers|huggingface_hub|accelerate|peft|safetensors|timm)(\.|$)"
+
+
+def say(text: str) -> None:
+    """One line on stderr, above a progress bar where one is shown."""
+    line = f"{PROGRAM}: {' '.join(text.splitlines())}"
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
+
+
+def result(text: object) -> None:
+    """One line on stdout, at once: a reader of the pipe sees each file as it is written."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A file name may hold bytes that are no text; they go out as they came in.
+        sys.stdout.reconfigure(errors="surrogateescape")
+    print(text, flush=True)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the warnings of other libraries off the terminal; what a user can act on is raised as an error instead.
+
+    Whoever runs Python with -W sees all of them.
+    """
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.filterwarnings("ignore", module=NOISY)
+        yield
