@@ -1,1 +1,18 @@
-"""Training: the loss, the loop, the state."""
+"""Training: the presets, the loss, the state, the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def run(preset_name: str, overrides: list[str], folder: Path) -> Path:
+    """Train a preset into a folder, or go on with the run that is there; returns the file of the trained weights.
+
+    Raises:
+        UsageError: an unknown preset or setting, or the folder holds a run with other settings.
+    """
+    from relation_adapter.config import override, preset
+    from relation_adapter.train.loop import train
+    from relation_adapter.train.presets import PRESETS
+
+    return train(override(preset(PRESETS, preset_name), overrides), folder)

@@ -1,0 +1,121 @@
+"""What training draws its batches from; `Batch` is the typed door to the model.
+
+The batch of a step is a function of (seed, step) alone, so a resumed run, and any number of workers, see the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from relation_adapter.procedural import Task, tasks
+from relation_adapter.procedural import task as lookup
+from relation_adapter.procedural.pixels import Picture
+from relation_adapter.procedural.scenes import draw_scene_picture
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Quads as tensors in [-1, 1]: before and after (B, K, 3, S, S), source and target (B, 3, H, W)."""
+
+    before: Tensor
+    after: Tensor
+    source: Tensor
+    target: Tensor
+    tasks: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+
+@dataclass(frozen=True)
+class ProceduralMix:
+    """Which procedural quads a run trains on.
+
+    size: px, the side of the exemplars and the root of the sources' area. shapes: (height, width) of sources, one drawn
+    per batch; all must be whole multiples of what the codec needs. two_pairs: share of batches whose relations are shown
+    by two pairs. scene_share: share of quads from tasks that need a rendered scene (none where the source is not
+    square). core: names of tasks to dwell on; core_share: their share of the other quads.
+    """
+
+    size: int = 64
+    shapes: tuple[tuple[int, int], ...] = ((64, 64),)
+    two_pairs: float = 0.1
+    scene_share: float = 0.2
+    core: tuple[str, ...] = ()
+    core_share: float = 0.0
+
+
+class ProceduralBatches(Dataset[Batch]):
+    """Item `step` is the whole batch of that step, made on demand."""
+
+    def __init__(self, mix: ProceduralMix, batch: int, steps: int, seed: int) -> None:
+        self.mix, self.batch, self.steps, self.seed = mix, batch, steps, seed
+        self.pixel_tasks = tasks(on_photos=True)
+        self.scene_tasks = tasks(on_photos=False)
+        self.shaped_tasks = [task for task in self.pixel_tasks if _keeps_shape(task)]
+        self.core_tasks = [lookup(name) for name in mix.core]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.seed, step])
+        shape = self.mix.shapes[int(rng.integers(len(self.mix.shapes)))]
+        pairs = 2 if rng.random() < self.mix.two_pairs else 1
+        quads = [self._quad(rng, shape, pairs) for _ in range(self.batch)]
+        names, exemplars, edits = zip(*quads, strict=True)
+        return Batch(
+            before=_tensors([[before for before, _ in item] for item in exemplars]),
+            after=_tensors([[after for _, after in item] for item in exemplars]),
+            source=_tensors([source for source, _ in edits]),
+            target=_tensors([target for _, target in edits]),
+            tasks=names,
+        )
+
+    def _pool(self, rng: np.random.Generator, square: bool) -> Sequence[Task]:
+        """The tasks to draw one quad's from."""
+        if square and self.scene_tasks and rng.random() < self.mix.scene_share:
+            return self.scene_tasks
+        if self.core_tasks and rng.random() < self.mix.core_share:
+            return self.core_tasks
+        return self.pixel_tasks if square else self.shaped_tasks
+
+    def _quad(
+        self, rng: np.random.Generator, shape: tuple[int, int], pairs: int
+    ) -> tuple[str, list[tuple[Picture, Picture]], tuple[Picture, Picture]]:
+        """A task's name, its exemplar pairs and one more pair of the same parameters, of the given shape."""
+        square = shape == (self.mix.size, self.mix.size)
+        pool = self._pool(rng, square)
+        task = pool[int(rng.integers(len(pool)))]
+        params = task.draw_params(rng)
+        exemplars = [task.draw_pair(rng, params, self.mix.size) for _ in range(pairs)]
+        if square:
+            return task.name, exemplars, task.draw_pair(rng, params, self.mix.size)
+        return task.name, exemplars, task.make_pair(_draw_shaped(rng, shape), params)
+
+
+def _keeps_shape(task: Task) -> bool:
+    """Whether source and target are of one size whatever the source's sides (a quarter turn swaps them)."""
+    picture = np.zeros((8, 16, 3), np.uint8)
+    before, after = task.make_pair(picture, task.draw_params(np.random.default_rng(0)))
+    return before.shape == after.shape
+
+
+def _draw_shaped(rng: np.random.Generator, shape: tuple[int, int]) -> Picture:
+    """A random picture of (height, width), cut from the middle of a square one."""
+    height, width = shape
+    side = max(shape)
+    top, left = (side - height) // 2, (side - width) // 2
+    return draw_scene_picture(rng, side)[top : top + height, left : left + width].copy()
+
+
+def _tensors(pictures: Sequence[Picture] | Sequence[Sequence[Picture]]) -> Tensor:
+    """Pictures (..., H, W, 3) of bytes to a tensor (..., 3, H, W) in [-1, 1]."""
+    bytes_ = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(pictures), -1, -3)))
+    return bytes_.float().div_(127.5).sub_(1.0)

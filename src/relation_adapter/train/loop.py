@@ -1,0 +1,148 @@
+"""The training loop: the same command again resumes, to the same weights as a run that was never stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from relation_adapter.config import to_dict
+from relation_adapter.data.dataset import Batch, ProceduralBatches
+from relation_adapter.errors import InputError
+from relation_adapter.files import reason, remove_parts, write_whole
+from relation_adapter.model.components import Components, build
+from relation_adapter.model.flow import sample_times
+from relation_adapter.model.weights import save_model
+from relation_adapter.train.loss import flow_errors, weigh
+from relation_adapter.train.presets import TrainConfig
+from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
+from relation_adapter.train.validate import validate
+
+MODEL_NAME = "model.safetensors"
+LOG_NAME = "log.jsonl"
+
+
+def train(config: TrainConfig, folder: Path) -> Path:
+    """Train until `config.steps` and return the file of the averaged weights, `folder/model.safetensors`.
+
+    The folder also holds config.json, state.safetensors (to go on), log.jsonl (a line every few steps) and validation
+    sheets. Raises InputError when the disk refuses, or when the loss is no number: the last state is then safe.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_parts(folder)
+    components = build(config.model, seed=config.seed)
+    state = TrainState(components, config)
+    if (folder / STATE_NAME).exists():
+        state.load(folder)
+    write_whole(folder / "config.json", json.dumps(to_dict(config), indent=1).encode())
+    loader = _loader(config, first=state.step)
+    progress = tqdm(loader, total=config.steps, initial=state.step, unit="step", dynamic_ncols=True)
+    with _saved_on_interrupt(state, folder):
+        for batch in progress:
+            errors, seconds = _step(components, state, batch)
+            if state.step % 10 == 0:
+                row = _row(state, batch, errors, seconds)
+                _log(folder, row)
+                progress.set_postfix(ratio=f"{row['ratio']:.3f}", refresh=False)
+            if state.step % config.save_every == 0 or state.step == config.steps:
+                state.save(folder)
+            if state.step % config.validate_every == 0 or state.step == config.steps:
+                with averaged(state):
+                    _log(folder, {"step": state.step, **validate(components, config, folder, state.step)})
+    with averaged(state):
+        save_model(folder / MODEL_NAME, components, provenance=_provenance(state), dtype=torch.bfloat16)
+    return folder / MODEL_NAME
+
+
+def _loader(config: TrainConfig, first: int) -> Iterable[Batch]:
+    """The batches of the steps from `first` on, in order, made ahead by worker processes."""
+    batches = ProceduralBatches(config.data, config.batch, config.steps, config.seed)
+    workers: dict[str, Any] = {"num_workers": config.workers, "prefetch_factor": 4} if config.workers else {}
+    return DataLoader(batches, batch_size=None, sampler=range(first, config.steps), **workers)
+
+
+def _step(components: Components, state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
+    """One optimiser step; returns every quad's error (B,) and the seconds it took."""
+    start = time.perf_counter()
+    config, parameters = state.config, list(state.parameters.values())
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
+    t = sample_times(len(batch), config.time_sampling, rng)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+        errors = flow_errors(components, batch, t, rng)
+    loss = weigh(errors, batch, config.weighting)
+    if not math.isfinite(loss.item()):
+        raise InputError(
+            f"step {state.step}: the loss is {loss.item()}; the last saved state is safe: set a lower learning_rate in a "
+            "new run folder"
+        )
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, state.step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    state.ema.step(parameters)
+    state.step += 1
+    return errors.detach(), time.perf_counter() - start
+
+
+@contextmanager
+def averaged(state: TrainState) -> Iterator[None]:
+    """The components with the running average of the weights in place."""
+    parameters = list(state.parameters.values())
+    state.ema.store(parameters)
+    state.ema.copy_to(parameters)
+    try:
+        yield
+    finally:
+        state.ema.restore(parameters)
+
+
+@contextmanager
+def _saved_on_interrupt(state: TrainState, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        state.save(folder)
+        raise
+
+
+def _row(state: TrainState, batch: Batch, errors: torch.Tensor, seconds: float) -> dict[str, Any]:
+    """A line of the log: the batch's error over that of doing nothing, and the speed."""
+    nothing = (batch.source - batch.target).square().mean()
+    return {
+        "step": state.step,
+        "quads": state.step * state.config.batch,
+        "ratio": round((errors.mean() / nothing).item(), 4),
+        "learning_rate": learning_rate(state.config, state.step),
+        "quads_per_second": round(len(batch) / seconds, 2),
+    }
+
+
+def _provenance(state: TrainState) -> dict[str, Any]:
+    return {
+        "trained_on": "procedural",
+        "steps": state.step,
+        "quads": state.step * state.config.batch,
+        "seed": state.config.seed,
+        "train": to_dict(state.config) | {"model": state.config.model.name},
+    }
+
+
+def _log(folder: Path, row: dict[str, Any]) -> None:
+    try:
+        with (folder / LOG_NAME).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise InputError(f"{folder / LOG_NAME}: cannot be written ({reason(error)}); free some space") from error
