@@ -52,14 +52,16 @@ class ModelConfig:
     name: str = "published"
     base: str | None = "black-forest-labs/FLUX.1-dev"  # the pretrained model it is trained on; null: from scratch
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    pixel_factor: int = 0  # side of the pixel block that is a latent, where a PixelCodec takes the VAE's place; 0: a VAE
+    pixel_factor: int = (
+        0  # side of the pixel block that is a latent, where a PixelCodec takes the VAE's place; 0: a VAE
+    )
 
     # The relation: features of the pair -> tokens -> keys and values of every block.
     image_features: Literal["siglip_pooled", "siglip_patches", "latents"] = "siglip_pooled"
     feature_dim: int = 1152
     projector: Literal["pooled_mlp", "resampler"] = "pooled_mlp"
     roles: bool = False  # learned embeddings that tell before from after
-    num_tokens: int = 128  # pooled_mlp: per picture; resampler: per pair, 0 = one per patch
+    num_tokens: int = 128  # pooled_mlp: per picture; resampler: in all, 0 = one per patch of every pair
     token_dim: int = 4096
     resampler_layers: int = 3
     resampler_heads: int = 8
@@ -97,6 +99,8 @@ class ModelConfig:
             raise UsageError(f"projector=pooled_mlp reads siglip_pooled, not image_features={self.image_features}.")
         if self.projector == "resampler" and self.image_features == "siglip_pooled":
             raise UsageError("projector=resampler reads patches; set image_features=siglip_patches or latents.")
+        if self.projector == "resampler" and not self.roles:
+            raise UsageError("projector=resampler always tells before from after; leave roles=true.")
 
     @property
     def reuses_source(self) -> bool:
@@ -113,7 +117,7 @@ _MINI_TRANSFORMER = TransformerConfig(
     in_channels=192 + 16,
     out_channels=192,
     num_layers=1,
-    num_single_layers=5,
+    num_single_layers=4,
     attention_head_dim=32,
     num_attention_heads=8,
     joint_attention_dim=64,
@@ -148,7 +152,7 @@ _MINI = ModelConfig(
     roles=True,
     num_tokens=0,
     token_dim=256,
-    resampler_layers=3,
+    resampler_layers=2,
     resampler_heads=8,
     relation_vector=True,
     exemplar_preparation="square",

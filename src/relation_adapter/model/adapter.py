@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from diffusers import ConfigMixin, FluxTransformer2DModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from relation_adapter.config import ModelConfig, from_dict
+from relation_adapter.config import ModelConfig, TransformerConfig, from_dict
 from relation_adapter.errors import UsageError
 from relation_adapter.model.attention import KeyValue, RelationAttnProcessor, RelationKeysValues
 from relation_adapter.model.projectors import PairResampler, PooledMLP
@@ -39,14 +42,33 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.to_v = nn.ModuleList(
             nn.Linear(self.design.token_dim, shape.inner_dim, bias=False) for _ in range(shape.num_blocks)
         )
-        if self.design.text == "none":
+        if self.design.has_null_text:
             self.null_text = nn.Parameter(torch.zeros(self.design.text_length, shape.joint_attention_dim))
             self.null_pooled = nn.Parameter(torch.zeros(shape.pooled_projection_dim))
 
-    def encode(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features (B, K, N, F) of before and of after to relation tokens (B, L, C) and a vector (B, P) or None."""
-        tokens, vector = self.projector(before, after)
+    def encode(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Features (B, K, N, F) of before and of after to relation tokens (B, L, C) and a vector (B, P) or None.
+
+        present: (B, K) bool, False where an item has fewer pairs; `token_mask` then tells which tokens count.
+        """
+        tokens, vector = self.projector(before.to(self.dtype), after.to(self.dtype), present)
         return tokens, vector
+
+    def token_mask(self, present: Tensor, length: int) -> Tensor:
+        """Which pairs an item has, (B, K) bool, to which of its `length` relation tokens count, (B, L) bool."""
+        if self.design.projector == "resampler" and self.design.num_tokens:
+            return present.any(dim=1, keepdim=True).expand(-1, length)
+        return present.repeat_interleave(length // present.shape[1], dim=1)
+
+    def null_condition(self, batch: int) -> tuple[Tensor, Tensor]:
+        """What stands for absent text: (B, T, J), and pooled (B, P).
+
+        Raises:
+            UsageError: the design always has an instruction.
+        """
+        if not self.design.has_null_text:
+            raise UsageError(f"{self.design.name} has no null for absent text; give an instruction.")
+        return self.null_text.expand(batch, -1, -1), self.null_pooled.expand(batch, -1)
 
     def keys_values(
         self, tokens: Tensor, vector: Tensor | None = None, mask: Tensor | None = None
@@ -65,23 +87,47 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Let every attention of the transformer read relations; the base weights are not touched.
 
         Raises:
-            UsageError: the transformer has another number of blocks or another width than this adapter.
+            UsageError: the transformer has another shape than the one this adapter is for.
         """
-        shape, found = self.design.transformer, transformer.config
-        expected = (shape.num_layers, shape.num_single_layers, shape.inner_dim)
-        actual = (found.num_layers, found.num_single_layers, found.num_attention_heads * found.attention_head_dim)
-        if expected != actual:
+        expected, found = self.design.transformer, shape_of(transformer)
+        wrong = [
+            f"{item.name} {getattr(found, item.name)} instead of {getattr(expected, item.name)}"
+            for item in fields(expected)
+            if getattr(found, item.name) != getattr(expected, item.name)
+        ]
+        if wrong:
             raise UsageError(
-                f"This adapter is for {expected[0]} double and {expected[1]} single blocks of width {expected[2]}; the "
-                f"transformer has {actual[0]}, {actual[1]} and {actual[2]}. Use the base model it was trained for."
+                f"The adapter {self.design.name} does not fit this transformer, which has {', '.join(wrong)}; "
+                "use the base model it was trained for."
             )
-        names = transformer.attn_processors
-        transformer.set_attn_processor({name: RelationAttnProcessor(block) for block, name in enumerate(names)})
+        _set_processors(transformer, RelationAttnProcessor)
 
     @staticmethod
     def detach(transformer: FluxTransformer2DModel) -> None:
         """Put the stock processors back; the transformer is bit for bit what it was."""
-        transformer.set_attn_processor(_stock_processors(transformer))
+        _set_processors(transformer, lambda _: FluxAttnProcessor())
+
+
+def shape_of(transformer: FluxTransformer2DModel) -> TransformerConfig:
+    """The shape of a stock transformer."""
+    found = transformer.config
+    values = {item.name: found[item.name] for item in fields(TransformerConfig)}
+    return TransformerConfig(
+        **values
+        | {"out_channels": found.out_channels or found.in_channels, "axes_dims_rope": tuple(found.axes_dims_rope)}
+    )
+
+
+def pad_tokens(relations: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Tokens (1, L_i, C) of one relation per item to (B, L, C) and the mask (B, L) of those that count.
+
+    The mask is None where all are equally long.
+    """
+    tokens = pad_sequence([relation[0] for relation in relations], batch_first=True)
+    lengths = torch.tensor([relation.shape[1] for relation in relations], device=tokens.device)
+    if bool((lengths == tokens.shape[1]).all()):
+        return tokens, None
+    return tokens, torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
 def with_strength(relation: RelationKeysValues, strength: float | list[float]) -> RelationKeysValues:
@@ -110,7 +156,11 @@ def _projector(design: ModelConfig) -> nn.Module:
     )
 
 
-def _stock_processors(transformer: FluxTransformer2DModel) -> dict[str, Any]:
-    from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
-
-    return {name: FluxAttnProcessor() for name in transformer.attn_processors}
+def _set_processors(transformer: FluxTransformer2DModel, make: Callable[[int], Any]) -> None:
+    """Give block i the processor make(i), counting doubles and then singles as the published files do."""
+    for number, block in enumerate([*transformer.transformer_blocks, *transformer.single_transformer_blocks]):
+        new, old = make(number), block.attn.processor
+        # An attention back end or parallel plan that was chosen before stays chosen.
+        for choice in ("_attention_backend", "_parallel_config"):
+            setattr(new, choice, getattr(old, choice, None))
+        block.attn.set_processor(new)

@@ -25,8 +25,9 @@ KeyValue = tuple[Tensor, Tensor]
 class RelationKeysValues:
     """A relation as every block sees it.
 
-    blocks: one (keys, values) per block, each (B, L, H, D), doubles first. strength: one per block, or one for all.
-    mask: (B, L) bool, False where a shorter relation of the batch was padded. vector: (B, P) added to the pooled text.
+    blocks: one (keys, values) per block, each (B, L, H, D) or (1, L, H, D), doubles first. strength: one per block, or
+    one for all. mask: (B, L) bool, False where a shorter relation of the batch was padded; an item whose row is all
+    False has no relation. vector: (B, P) added to the pooled text.
     """
 
     blocks: list[KeyValue]
@@ -37,13 +38,31 @@ class RelationKeysValues:
     def strength_of(self, block: int) -> float:
         return self.strength[block] if len(self.strength) > 1 else self.strength[0]
 
+    def is_same(self, other: RelationKeysValues) -> bool:
+        """Whether both hold the very same tensors at the same strength."""
+        same = self.blocks is other.blocks and self.mask is other.mask and self.vector is other.vector
+        return same and self.strength == other.strength
 
-@dataclass
+
+class SourceRecorder:
+    """Takes down the keys and values of source tokens that run alone, block by block.
+
+    A block's first pair stays: with gradient checkpointing the backward pass runs the block again, and what it records
+    then is not part of the graph.
+    """
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, KeyValue] = {}
+
+    def record(self, block: int, key: Tensor, value: Tensor) -> None:
+        self.blocks.setdefault(block, (key, value))
+
+
+@dataclass(frozen=True)
 class SourceKeysValues:
-    """Keys and values of isolated source tokens, per block, rotary code applied: recorded once, then read."""
+    """Recorded keys and values of isolated source tokens: per block (B, L, H, D), rotary code applied; only read."""
 
-    blocks: dict[int, KeyValue] = field(default_factory=dict)
-    recording: bool = True
+    blocks: list[KeyValue]
 
 
 class RelationAttnProcessor:
@@ -64,7 +83,7 @@ class RelationAttnProcessor:
         attention_mask: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         relations: list[RelationKeysValues] | None = None,
-        source: SourceKeysValues | None = None,
+        source: SourceRecorder | SourceKeysValues | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Hidden states (B, L, C); returns (image, text) in double blocks, text + image in single blocks."""
         query, key, value, relation_query = _project(attn, hidden_states, encoder_hidden_states)
@@ -86,10 +105,10 @@ class RelationAttnProcessor:
         image = attn.to_out[1](attn.to_out[0](image.contiguous()))
         return image, attn.to_add_out(text.contiguous())
 
-    def _join_source(self, source: SourceKeysValues, key: Tensor, value: Tensor) -> KeyValue:
+    def _join_source(self, source: SourceRecorder | SourceKeysValues, key: Tensor, value: Tensor) -> KeyValue:
         """Record this block's keys and values, or append the recorded ones to what the queries see."""
-        if source.recording:
-            source.blocks[self.block] = (key, value)
+        if isinstance(source, SourceRecorder):
+            source.record(self.block, key, value)
             return key, value
         source_key, source_value = source.blocks[self.block]
         return torch.cat([key, source_key], dim=1), torch.cat([value, source_value], dim=1)
@@ -98,10 +117,14 @@ class RelationAttnProcessor:
         strength = relation.strength_of(self.block)
         if strength == 0:
             return image
-        key, value = relation.blocks[self.block]
-        mask = None if relation.mask is None else relation.mask[:, None, None, :]
+        key, value = (x.to(query).expand(query.shape[0], -1, -1, -1) for x in relation.blocks[self.block])
         # The relation's keys are whole on every rank, so it never needs the parallel config.
-        return image + strength * self._attend(query, key, value, mask, None)
+        if relation.mask is None:
+            return image + strength * self._attend(query, key, value, None, None)
+        mask, present = relation.mask, relation.mask.any(dim=1)
+        # Softmax over nothing is undefined: an item without a relation attends to padding, times zero.
+        mask = (mask | ~present[:, None])[:, None, None, :]
+        return image + strength * self._attend(query, key, value, mask, None) * present[:, None, None]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, parallel: Any) -> Tensor:
         out = dispatch_attention_fn(

@@ -25,7 +25,9 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode(self, pictures: Tensor) -> SimpleNamespace:
         """Exact; the 'distribution' is a point, so sample and mode agree."""
         latents = torch.nn.functional.pixel_unshuffle(pictures, self.factor)
-        point = SimpleNamespace(mode=lambda: latents, mean=latents, std=torch.zeros_like(latents))
+        point = SimpleNamespace(
+            mode=lambda: latents, sample=lambda generator=None: latents, mean=latents, std=torch.zeros_like(latents)
+        )
         return SimpleNamespace(latent_dist=point)
 
     def decode(self, latents: Tensor, return_dict: bool = True) -> SimpleNamespace | tuple[Tensor]:

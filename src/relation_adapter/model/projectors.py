@@ -1,7 +1,8 @@
 """From the features of pairs to relation tokens: the published projector and ours.
 
 Both take features of before and of after, (B, K, N, F) each (K pairs, N patches; N = 1 for the pooled vector), and
-return tokens (B, L, C) and, where the design has one, a vector (B, P).
+`present` (B, K), False where an item has fewer pairs than the batch's most, or None where none has. They return tokens
+(B, L, C) and, where the design has one, a vector (B, P); tokens of absent pairs stay in, for the caller to mask.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class PooledMLP(nn.Module):
         self.norm = nn.LayerNorm(token_dim)
         self.roles = nn.Parameter(torch.zeros(2, 1, token_dim)) if roles else None
 
-    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, None]:
+    def forward(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, None]:
         """Features (B, K, 1, F) each to tokens (B, K * 2 * num_tokens, C), before's first in every pair."""
         features = torch.stack([before, after], dim=2)[..., 0, :]  # (B, K, 2, F)
         tokens = self.norm(self.proj(features).unflatten(-1, (self.num_tokens, self.token_dim)))
@@ -56,19 +57,27 @@ class PairResampler(nn.Module):
         self.norm = nn.LayerNorm(token_dim)
         self.to_vector = nn.Linear(token_dim, vector_dim) if vector_dim else None
 
-    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Features (B, K, N, F) each to tokens (B, K * N or num_tokens, C) and a vector (B, P) or None."""
-        pairs = before.shape[1]
+        pairs, patches = before.shape[1:3]
         before, after = (rearrange(x, "b k n f -> (b k) n f") for x in (before, after))
         tokens = self.before(before) + self.after(after) + self.difference(after - before)
         for layer in self.layers:
             tokens = layer(tokens, tokens)
         tokens = rearrange(tokens, "(b k) n c -> b (k n) c", k=pairs)
+        mask = None if present is None else present.repeat_interleave(patches, dim=1)  # (B, K * N)
         if self.queries is not None and self.gather is not None:
-            tokens = self.gather(self.queries.expand(tokens.shape[0], -1, -1), tokens)
+            tokens, mask = self.gather(self.queries.expand(tokens.shape[0], -1, -1), tokens, mask), None
         tokens = self.norm(tokens)
-        vector = self.to_vector(tokens.mean(dim=1)) if self.to_vector is not None else None
-        return tokens, vector
+        return tokens, None if self.to_vector is None else self.to_vector(_mean(tokens, mask))
+
+
+def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the tokens (B, L, C) that count; of none it is zero."""
+    if mask is None:
+        return tokens.mean(dim=1)
+    counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return (tokens * mask[..., None]).sum(dim=1) / counts
 
 
 class _ResamplerLayer(nn.Module):
@@ -83,12 +92,14 @@ class _ResamplerLayer(nn.Module):
         self.to_out = nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(approximate="tanh"), nn.Linear(4 * dim, dim))
 
-    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """Tokens (B, L, C) attend to context (B, M, C)."""
+    def forward(self, tokens: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens (B, L, C) attend to context (B, M, C), where mask (B, M) is True; of an empty context, to all."""
+        if mask is not None:  # softmax over nothing is undefined; what comes of an empty context is masked later
+            mask = (mask | ~mask.any(dim=1, keepdim=True))[:, None, None, :]
         q = self.to_q(self.norm_tokens(tokens))
         k, v = self.to_kv(self.norm_context(context)).chunk(2, dim=-1)
         q, k, v = (rearrange(x, "b l (h d) -> b h l d", h=self.heads) for x in (q, k, v))
-        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         tokens = tokens + self.to_out(rearrange(attended, "b h l d -> b l (h d)"))
         updated: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
         return updated

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
 from relation_adapter.config import ModelConfig
-from relation_adapter.model.attention import RelationKeysValues, SourceKeysValues
+from relation_adapter.model.attention import RelationKeysValues, SourceKeysValues, SourceRecorder
 from relation_adapter.model.latents import cloned_ids, position_ids, with_positions
 
 
@@ -19,7 +19,8 @@ class Conditions:
 
     source: packed source latents (B, L, C). rows, columns: the token grid, rows * columns = L.
     text: (B, T, J), pooled: (B, P). relations: one or more, each with its strength. guidance: FLUX's embedded scale.
-    source_cache: keys and values of the isolated clean source, filled by the first call and reused by the next ones.
+    source_cache: the isolated clean source as the last call saw it; `velocity` fills it and reads it while nothing that
+    the source tokens see has changed. Replace the tensors, do not write into them.
     """
 
     source: Tensor
@@ -29,65 +30,80 @@ class Conditions:
     pooled: Tensor
     relations: list[RelationKeysValues] = field(default_factory=list)
     guidance: float = 1.0
-    source_cache: SourceKeysValues | None = None
+    source_cache: SourceCache | None = None
+
+
+@dataclass(frozen=True)
+class SourceCache:
+    """Keys and values of a clean source, and what they were made from."""
+
+    keys_values: SourceKeysValues
+    made_from: Conditions
+
+    def fits(self, given: Conditions) -> bool:
+        """Whether the source tokens would see the same again. Relations may change on the way, by their steps."""
+        then, now = self.made_from, given
+        if then.source is not now.source or then.pooled is not now.pooled or then.guidance != now.guidance:
+            return False
+        if len(then.relations) != len(now.relations):
+            return False
+        return all(a.is_same(b) for a, b in zip(then.relations, now.relations, strict=True))
 
 
 def velocity(
     transformer: FluxTransformer2DModel, design: ModelConfig, noisy: Tensor, t: Tensor, given: Conditions
 ) -> Tensor:
-    """Predict dx/dt of the noisy tokens (B, L, C) at times t (B,) in [0, 1]; returns (B, L, C)."""
+    """Predict dx/dt of the noisy tokens (B, L, C) at times t (B,) in [0, 1]; returns (B, L, C).
+
+    Keep t in float32: the stock transformer rounds it to its own dtype before it multiplies by 1000, as published.
+    """
     if design.source_attention == "joint":
-        tokens = torch.cat([noisy, given.source], dim=1)
-        ids = cloned_ids(given.rows, given.columns, noisy.device)
-        return _call(transformer, design, tokens, ids, t, given, text=given.text)[:, : noisy.shape[1]]
-    source = given.source_cache
-    if source is None:
-        source = source_keys_values(transformer, design, t, given)
-    if design.reuses_source:
-        given.source_cache = source
-    ids = position_ids(given.rows, given.columns, noisy.device)
-    return _call(transformer, design, noisy, ids, t, given, text=given.text, source=source)
+        return _call(transformer, design, [noisy, given.source], t, given, given.text)[:, : noisy.shape[1]]
+    source = _source(transformer, design, t, given)
+    return _call(transformer, design, [noisy], t, given, given.text, source)
 
 
 def source_keys_values(
     transformer: FluxTransformer2DModel, design: ModelConfig, t: Tensor, given: Conditions
 ) -> SourceKeysValues:
     """Run the source tokens alone (they see source and relation only) and record every block's keys and values."""
-    source = SourceKeysValues()
-    ids = position_ids(given.rows, given.columns, given.source.device)
+    recorder = SourceRecorder()
     t = torch.zeros_like(t) if design.source_time == "clean" else t
-    _call(transformer, design, given.source, ids, t, given, text=given.text[:, :0], source=source)
-    source.recording = False
+    _call(transformer, design, [given.source], t, given, given.text[:, :0], recorder)
+    return SourceKeysValues([recorder.blocks[block] for block in range(design.transformer.num_blocks)])
+
+
+def _source(transformer: FluxTransformer2DModel, design: ModelConfig, t: Tensor, given: Conditions) -> SourceKeysValues:
+    """The isolated source at this step: from the cache where the design allows it and it still fits."""
+    if given.source_cache is not None and design.reuses_source and given.source_cache.fits(given):
+        return given.source_cache.keys_values
+    source = source_keys_values(transformer, design, t, given)
+    if design.reuses_source:
+        given.source_cache = SourceCache(source, replace(given, source_cache=None))
     return source
 
 
 def _call(
     transformer: FluxTransformer2DModel,
     design: ModelConfig,
-    tokens: Tensor,
-    ids: Tensor,
+    parts: list[Tensor],
     t: Tensor,
     given: Conditions,
     text: Tensor,
-    source: SourceKeysValues | None = None,
+    source: SourceRecorder | SourceKeysValues | None = None,
 ) -> Tensor:
-    rows = tokens.shape[1] // given.columns
-    repeats = rows // given.rows  # 2 where source tokens stand behind the noisy ones
-    if design.position_features:
-        parts = tokens.chunk(repeats, dim=1)
-        parts = tuple(with_positions(part, given.rows, given.columns, design.position_features) for part in parts)
-        tokens = torch.cat(parts, dim=1)
-    guidance = None
-    if transformer.config.guidance_embeds:
-        guidance = torch.full_like(t, given.guidance, dtype=torch.float32)
+    """One forward of the transformer; parts are the noisy tokens, the source tokens or both, on one grid."""
+    grid = (given.rows, given.columns)
+    ids = position_ids(*grid, parts[0].device) if len(parts) == 1 else cloned_ids(*grid, parts[0].device)
+    guidance = torch.full_like(t, given.guidance) if design.transformer.guidance_embeds else None
     out: Tensor = transformer(
-        hidden_states=tokens,
+        hidden_states=torch.cat([with_positions(part, *grid, design.position_features) for part in parts], dim=1),
         encoder_hidden_states=text,
         pooled_projections=_pooled(given),
         timestep=t,
         guidance=guidance,
         img_ids=ids,
-        txt_ids=torch.zeros(text.shape[1], 3, device=ids.device, dtype=ids.dtype),
+        txt_ids=ids.new_zeros(text.shape[1], 3),
         joint_attention_kwargs={"relations": given.relations, "source": source},
         return_dict=False,
     )[0]
@@ -100,5 +116,5 @@ def _pooled(given: Conditions) -> Tensor:
     for relation in given.relations:
         strength = sum(relation.strength) / len(relation.strength)
         if relation.vector is not None and strength != 0:
-            pooled = pooled + strength * relation.vector
+            pooled = pooled + strength * relation.vector.to(pooled)
     return pooled
