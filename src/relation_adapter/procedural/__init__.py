@@ -23,7 +23,7 @@ __all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task",
 SMALLEST = 8  # pixels; below it no scene can be seen
 
 TASKS: dict[str, Task] = {
-    entry.name: entry for entry in (*low_level.TASKS, *style.TASKS, *editing.TASKS, *customized.TASKS)
+    entry.name: entry for module in (low_level, style, editing, customized) for entry in module.TASKS
 }
 
 

@@ -53,7 +53,7 @@ def photo_frame(picture: FloatPicture, params: Params) -> FloatPicture:
     return as_float32(framed * np.where(rim & ~lit, 0.7, 1.0)[..., None])
 
 
-def polaroid(picture: FloatPicture, params: Params) -> FloatPicture:
+def instant_print(picture: FloatPicture, params: Params) -> FloatPicture:
     """An instant print: a border, wide at the foot."""
     x, y = grid(*picture.shape[:2])
     half_x, half_y = half_sides(picture)
@@ -131,14 +131,13 @@ def snow_globe(picture: FloatPicture, params: Params) -> FloatPicture:
     """A glass ball with flakes over a foot, on a flat ground."""
     x, y = grid(*picture.shape[:2])
     lifted, radius = y + 0.06, np.float32(0.4)
-    flakes = np.random.default_rng(params["flakes"]).uniform(-0.36, 0.36, (params["flakes"], 2))
-    globe = picture
-    for left, top in flakes.tolist():
-        globe = fill_inside(globe, np.hypot(x - left, lifted - top) - np.float32(0.018), [250, 250, 252])
+    flakes = np.random.default_rng(params["flakes"]).uniform(-0.36, 0.36, (params["flakes"], 2)).tolist()
+    nearest = np.minimum.reduce([np.hypot(x - left, lifted - top) for left, top in flakes])
+    globe = fill_inside(picture, nearest - np.float32(0.018), [250, 250, 252])
     reach = np.hypot(x, lifted)
     globe = mix(globe, as_float32([0.9, 0.95, 1.0]), 0.55 * ((reach / radius).clip(0, 1) ** 8)[..., None])
     globe = fill_outside(globe, reach - radius, params["ground"])
-    foot = box_distance(x, y - 0.41, (0.2 + 0.25 * (y.max() - 0.4), 0.09), 0.03)
+    foot = box_distance(x, y - 0.41, (0.22, 0.09), 0.03)
     return fill_inside(globe, foot, params["foot"])
 
 
@@ -175,7 +174,7 @@ def sticker(scene: Scene, params: Params) -> tuple[Scene, Scene]:
 
 
 def outline(scene: Scene, params: Params) -> tuple[Scene, Scene]:
-    """A rim around the person, who stays where he is."""
+    """A rim around the person, the backdrop untouched."""
     return scene, replace(scene, outline=tuple(params["colour"]))
 
 
@@ -188,36 +187,25 @@ def _four_tints(rng: Rng) -> list[list[int]]:
     return [list(colour((start + turn / 4,) * 2, (0.7,) * 2, (1.0,) * 2)(rng)) for turn in range(4)]
 
 
+SOFT = span(0.05, 0.4)
 VIVID, PALE, DEEP = tint(vivid), tint(pale), tint(deep)
+NOT_RED = tint(colour((0.1, 0.88), (0.3, 0.9), (0.6, 1.0)))
+RED = tint(colour((0.97, 1.01), (0.8, 0.95), (0.7, 0.9)))
 PAPER = tint(colour(saturation=(0.0, 0.15), value=(0.88, 1.0)))
 
 TASKS: tuple[Task, ...] = (
     _task("photo frame", photo_frame, width=span(0.06, 0.1), mat=span(0.0, 0.07), colour=VIVID, paper=PAPER),
-    _task("instant print", polaroid, width=span(0.05, 0.08), foot=span(0.18, 0.25), colour=PALE),
+    _task("instant print", instant_print, width=span(0.05, 0.08), foot=span(0.18, 0.25), colour=PALE),
     _task("rounded border", rounded_border, width=span(0.05, 0.1), radius=span(0.1, 0.25), colour=VIVID),
     _task("trading card", trading_card, colour=VIVID, paper=PALE, jewel=VIVID),
-    _task(
-        "oval portrait",
-        oval_portrait,
-        wide=span(0.65, 0.85),
-        high=span(0.8, 0.95),
-        softness=span(0.05, 0.4),
-        colour=PALE,
-    ),
+    _task("oval portrait", oval_portrait, wide=span(0.65, 0.85), high=span(0.8, 0.95), softness=SOFT, colour=PALE),
     _task("round badge", round_badge, radius=span(0.34, 0.4), width=span(0.04, 0.07), rim=VIVID, ground=PALE),
     _task("film strip", film_strip, band=span(0.13, 0.18), pitch=span(0.11, 0.16), colour=PALE),
     _task("postage stamp", postage_stamp, width=span(0.06, 0.1), pitch=span(0.1, 0.14), paper=PAPER, ground=DEEP),
     _task("snow globe", snow_globe, flakes=whole(10, 20), foot=VIVID, ground=PALE),
     _task("four prints", four_prints, colours=_four_tints),
-    SceneTask("flat backdrop", "customized", draws(colour=VIVID), False, _person_scene, id_photo),
-    SceneTask(
-        "red ID photo",
-        "customized",
-        draws(colour=tint(colour((0.97, 1.01), (0.8, 0.95), (0.7, 0.9)))),
-        False,
-        _person_scene,
-        id_photo,
-    ),
+    SceneTask("flat backdrop", "customized", draws(colour=NOT_RED), False, _person_scene, id_photo),
+    SceneTask("red ID photo", "customized", draws(colour=RED), False, _person_scene, id_photo),
     SceneTask("silhouette", "customized", draws(colour=DEEP), False, _person_scene, silhouette),
     SceneTask("sticker", "customized", draws(rim=PAPER, ground=VIVID), False, _person_scene, sticker),
     SceneTask("outline", "customized", draws(colour=VIVID), False, _person_scene, outline),

@@ -58,6 +58,12 @@ def figure_scene(rng: Rng, size: int) -> Scene:
     return draw_scene(rng, size, figure)
 
 
+def jumping_scene(rng: Rng, size: int) -> Scene:
+    """A standing person with room above the head."""
+    scene = figure_scene(rng, size)
+    return scene.changed(scale=rng.uniform(0.26, 0.33), y=rng.uniform(0.56, 0.62))
+
+
 def any_scene(rng: Rng, size: int) -> Scene:
     """A portrait, a person or a landscape."""
     kind = rng.random()
@@ -219,7 +225,7 @@ TASKS: tuple[Task, ...] = (
     _task("change clothes", figure_scene, change_clothes, colour=VIVID),
     _task("raise arms", figure_scene, raise_arms, angle=span(125, 170), bend=span(-10, 10)),
     _task("make thinner", figure_scene, slim, factor=span(0.4, 0.6)),
-    _task("jump", figure_scene, jump, height=span(0.07, 0.12), stride=span(0.4, 0.55), arms=span(80, 140)),
+    _task("jump", jumping_scene, jump, height=span(0.1, 0.16), stride=span(0.4, 0.55), arms=span(80, 140)),
     _task("add object", any_scene, add_object, **OBJECT, **PLACE),
     SceneTask("remove object", "editing", draws(**OBJECT), False, cluttered_scene, _uncover),
     _task("recolour object", cluttered_scene, recolour_object, colour=VIVID),

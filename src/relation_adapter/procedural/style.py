@@ -234,7 +234,7 @@ PAPER = tint(colour(saturation=(0.0, 0.25), value=(0.9, 1)))
 LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 
 TASKS: tuple[Task, ...] = (
-    _task("pencil drawing", pencil, sigma=span(0.03, 0.06), pressure=span(2.5, 5.0), ink=INK, paper=PAPER),
+    _task("pencil drawing", pencil, sigma=span(0.03, 0.06), pressure=span(2.0, 4.0), ink=INK, paper=PAPER),
     _task("pop art", pop_art, colours=_palette),
     _task("pixel art", pixel_art, cells=whole(9, 16)),
     _task("toy bricks", toy_bricks, cells=whole(9, 14)),

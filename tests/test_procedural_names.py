@@ -1,0 +1,165 @@
+"""Procedural tasks do what their names say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from procedural_samples import error, photo, rng
+
+from relation_adapter.procedural import draw_quad, task
+from relation_adapter.procedural.pixels import Picture
+from relation_adapter.procedural.scenes import draw_scene_picture
+
+Measure = Callable[[Picture], float]
+
+
+def brightness(picture: Picture) -> float:
+    return float(picture.mean())
+
+
+def spread(picture: Picture) -> float:
+    return float(picture.std())
+
+
+def colourfulness(picture: Picture) -> float:
+    return float(np.ptp(picture.astype(float), axis=2).mean())
+
+
+def warmth(picture: Picture) -> float:
+    return float(picture[..., 0].mean() - picture[..., 2].mean())
+
+
+def detail(picture: Picture) -> float:
+    return float(np.abs(np.diff(picture.astype(float), axis=1)).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "factor"),
+    [
+        ("brighten", brightness, 1.08),
+        ("darken", brightness, 0.9),
+        ("add haze", brightness, 1.02),
+        ("light up the dark", brightness, 1.3),
+        ("vignette", brightness, 0.98),
+        ("raise contrast", spread, 1.2),
+        ("lower contrast", spread, 0.7),
+        ("remove haze", detail, 1.2),
+        ("saturate", colourfulness, 1.3),
+        ("desaturate", colourfulness, 0.6),
+        ("grayscale", colourfulness, 0.2),
+        ("restore old photo", colourfulness, 1.2),
+        ("blur", detail, 0.9),
+        ("sharpen", detail, 1.2),
+        ("remove blur", detail, 1.05),
+        ("raise resolution", detail, 1.05),
+        ("remove noise", detail, 0.9),
+    ],
+)
+def test_every_pair_goes_in_the_direction_of_its_name(name: str, measure: Measure, factor: float) -> None:
+    entry = task(name)
+    for number in range(8):
+        before, after = entry.make_pair(photo(seed=number), entry.draw_params(rng(15, number)))
+        ratio = measure(after) / measure(before)
+        assert ratio > factor if factor > 1 else ratio < factor
+
+
+def test_warmer_and_cooler_are_opposite() -> None:
+    for number in range(8):
+        picture = photo(seed=number)
+        warm = task("warmer").apply(picture, task("warmer").draw_params(rng(16, number)))
+        cool = task("cooler").apply(picture, task("cooler").draw_params(rng(16, number)))
+        assert warmth(warm) > warmth(picture) + 10
+        assert warmth(cool) < warmth(picture) - 10
+
+
+def test_flips_and_turns_come_back() -> None:
+    picture = photo()
+    across, down, half = task("horizontal flip"), task("vertical flip"), task("half turn")
+    assert np.array_equal(across.apply(picture, {}), picture[:, ::-1])
+    assert np.array_equal(down.apply(picture, {}), picture[::-1])
+    assert np.array_equal(half.apply(picture, half.draw_params(rng(0))), down.apply(across.apply(picture, {}), {}))
+    quarter, turned = task("quarter turn"), picture
+    for _ in range(4):
+        turned = quarter.apply(turned, {"quarters": 1})
+    assert np.array_equal(turned, picture)
+    assert np.array_equal(quarter.apply(quarter.apply(picture, {"quarters": 1}), {"quarters": 3}), picture)
+
+
+def test_channel_swap_only_moves_channels() -> None:
+    picture = photo()
+    for number in range(10):
+        swapped = task("channel swap").apply(picture, task("channel swap").draw_params(rng(17, number)))
+        assert np.array_equal(np.sort(swapped, axis=2), np.sort(picture, axis=2))
+        assert not np.array_equal(swapped, picture)
+
+
+@pytest.mark.parametrize(
+    ("forth", "back"),
+    [
+        ("add hat", "take off hat"),
+        ("add glasses", "take off glasses"),
+        ("close eyes", "open eyes"),
+        ("grow beard", "shave"),
+        ("day to night", "night to day"),
+        ("add snow", "melt snow"),
+    ],
+)
+def test_opposite_scene_tasks_are_each_other_reversed(forth: str, back: str) -> None:
+    one, other = draw_quad(rng(18), 32, forth), draw_quad(rng(18), 32, back)
+    assert np.array_equal(one.before, other.after)
+    assert np.array_equal(one.target, other.source)
+
+
+@pytest.mark.parametrize("name", ["add hat", "add glasses", "close eyes", "open mouth", "add object", "remove object"])
+def test_a_local_edit_leaves_most_of_the_picture(name: str) -> None:
+    quads = [draw_quad(rng(19, number), 48, name) for number in range(12)]
+    touched = [np.any(quad.before != quad.after, axis=2).mean() for quad in quads]
+    assert 0 < np.mean(touched) < 0.35
+
+
+def test_an_added_object_stands_where_the_params_say() -> None:
+    for number in range(6):
+        quad = draw_quad(rng(20, number), 64, "add object")
+        for first, second in ((quad.before, quad.after), (quad.source, quad.target)):
+            y, x = (np.median(places) / 64 for places in np.nonzero(np.any(first != second, axis=2)))
+            assert abs(x - quad.params["x"]) < 0.1
+            assert abs(y - quad.params["y"]) < 0.2
+
+
+def test_a_red_id_photo_has_a_red_ground() -> None:
+    for number in range(6):
+        target = draw_quad(rng(21, number), 48, "red ID photo").target.astype(int)
+        corner = target[:4, :4].reshape(-1, 3).mean(axis=0)
+        assert corner[0] > 2 * corner[1:].max()
+
+
+def test_posterize_leaves_as_many_levels_as_it_says() -> None:
+    for levels in (3, 4, 5):
+        posterized = task("posterize").apply(photo() * 2, {"levels": levels})
+        assert len(np.unique(posterized)) <= levels
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("blur", 3.0), ("vignette", 3.0), ("photo frame", 6.0), ("snow globe", 8.0), ("stained glass", 16.0)],
+)
+def test_lengths_follow_the_size_of_the_picture(name: str, tolerance: float) -> None:
+    entry = task(name)
+    large = draw_scene_picture(rng(22), 256)
+    params = entry.draw_params(rng(22))
+
+    def halved(picture: Picture) -> Picture:
+        return np.round(picture.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))).astype(np.uint8)
+
+    first, second = halved(entry.apply(large, params)), entry.apply(halved(large), params)
+    assert np.abs(first.astype(int) - second).mean() < tolerance
+
+
+def test_scene_pictures_vary_as_photos_do() -> None:
+    drawn = [draw_scene_picture(rng(23, number), 48) for number in range(80)]
+    assert 90 < np.mean([picture.mean() for picture in drawn]) < 150
+    assert 0.08 < np.mean([picture.std() / 255 for picture in drawn]) < 0.25
+    assert all(error(first, second) > 1e-4 for first, second in pairwise(drawn))
