@@ -35,13 +35,13 @@ class Example:
 
 EXAMPLES = (
     Example("sepia", "sepia", {"colour": [255, 214, 165], "strength": 0.95}, "coffee", "astronaut", "Turn it sepia."),
-    Example("grayscale", "grayscale", {"factor": 0.0}, "astronaut", "chelsea", "Take the colours away."),
+    Example("grayscale", "grayscale", {"factor": 0.0}, "astronaut", "coffee", "Take the colours away."),
     Example("negative", "negative", {"channels": [1, 1, 1], "strength": 1.0}, "chelsea", "hubble", "Invert it."),
     Example("brighten", "brighten", {"gain": 1.25, "offset": 0.05, "gamma": 0.65}, "coffee", "rocket", "Brighten it."),
     Example("darken", "darken", {"gain": 0.7, "offset": -0.03, "gamma": 1.5}, "astronaut", "chelsea", "Darken it."),
     Example("tint", "tint", {"colour": [64, 150, 230], "strength": 0.75}, "chelsea", "coffee", "Tint it blue."),
     Example("posterize", "posterize", {"levels": 3}, "coffee", "astronaut", "Reduce it to a few flat colours."),
-    Example("flip", "horizontal flip", {}, "astronaut", "rocket", "Mirror it left to right."),
+    Example("flip", "horizontal flip", {}, "astronaut", "chelsea", "Mirror it left to right."),
 )
 
 
