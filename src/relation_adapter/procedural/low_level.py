@@ -243,8 +243,8 @@ PAPERS = choice([235, 205, 160], [240, 215, 175], [225, 205, 180])
 WHITE_OR_BLACK = choice([235, 235, 230], [20, 20, 20])
 
 TASKS: tuple[Task, ...] = (
-    _task("brighten", expose, gain=span(1.1, 1.4), offset=span(0.0, 0.06), gamma=span(0.55, 0.85)),
-    _task("darken", expose, gain=span(0.6, 0.9), offset=span(-0.04, 0.0), gamma=span(1.2, 1.7)),
+    _task("brighten", expose, gain=span(1.15, 1.4), offset=span(0.0, 0.06), gamma=span(0.5, 0.8)),
+    _task("darken", expose, gain=span(0.6, 0.85), offset=span(-0.04, 0.0), gamma=span(1.25, 1.7)),
     _task("raise contrast", contrast, factor=span(1.5, 2.3)),
     _task("lower contrast", contrast, factor=span(0.3, 0.6)),
     _task("grayscale", saturation, factor=span(0.0, 0.12)),
