@@ -50,6 +50,8 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             module = ".".join([*base, *filter(None, [node.module])])
             names = [f"{module}.{alias.name}" for alias in node.names] if module == PACKAGE else [module]
             yield from ((name, node.lineno) for name in names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE:
+            yield f"{PACKAGE}.{node.attr}", node.lineno
         elif isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE}(\.\w+)+", str(node.value)):
             yield str(node.value), node.lineno
 
@@ -59,7 +61,7 @@ def wrong_imports(path: Path) -> Iterator[str]:
     for name, line in imports(path):
         top, _, rest = name.partition(".")
         target = rest.partition(".")[0]
-        if top != PACKAGE or target == room or rest == "__version__":
+        if top != PACKAGE or target == room or rest in ("", "__version__"):
             continue
         target = target if target in LAYER else "__init__"  # a public name of the package itself
         same = LAYER[target] == LAYER[room]
@@ -84,7 +86,8 @@ def test_the_layer_test_sees_every_form_of_import(tmp_path: Path, monkeypatch: p
         f"from {PACKAGE}.pipeline import x",
         "from ..train import loop",
         f"def later():\n    from {PACKAGE}.cli import main",
-        f"name = '{PACKAGE}.relation'",
+        f"name = '{PACKAGE}.cli.app'",
+        f"import {PACKAGE}\nclass_ = {PACKAGE}.RelationPipeline",
         f"from {PACKAGE} import Relation",
     )
     for form in forms:
