@@ -118,7 +118,7 @@ def _edit_quads(options: Namespace) -> int:
         if value:
             raise UsageError(f"{flag} does not go with --quads: {_QUADS_INSTEAD.get(flag, 'the quads hold that')}")
     quads = read_quads(options.quads)
-    editor = editors.open_editor(options, pairs=None)
+    editor = editors.open_editor(options, None)
     options.stopped = f"finished rows are safe in {options.out}; run the same command again to go on"
     with tqdm(total=len(quads), unit="quad", dynamic_ncols=True, disable=None) as bar:
 
