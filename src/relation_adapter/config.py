@@ -33,6 +33,15 @@ class TransformerConfig:
     guidance_embeds: bool = True
     axes_dims_rope: tuple[int, ...] = (16, 56, 56)
 
+    def __post_init__(self) -> None:
+        if min(self.num_layers, self.num_single_layers, self.num_attention_heads, *self.axes_dims_rope) < 1:
+            raise UsageError("transformer: num_layers, num_single_layers, heads and rotary axes must be at least 1.")
+        if len(self.axes_dims_rope) != 3 or sum(self.axes_dims_rope) != self.attention_head_dim:
+            raise UsageError(
+                f"transformer.axes_dims_rope={list(self.axes_dims_rope)}: give three numbers that sum up to "
+                f"attention_head_dim={self.attention_head_dim}."
+            )
+
     @property
     def inner_dim(self) -> int:
         return self.attention_head_dim * self.num_attention_heads
@@ -101,6 +110,27 @@ class ModelConfig:
             raise UsageError("projector=resampler reads patches; set image_features=siglip_patches or latents.")
         if self.projector == "resampler" and not self.roles:
             raise UsageError("projector=resampler always tells before from after; leave roles=true.")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes that depend on each other and do not fit."""
+        channels = self.transformer.out_channels + 4 * self.position_features
+        if self.transformer.in_channels != channels:
+            raise UsageError(
+                f"transformer.in_channels={self.transformer.in_channels}: out_channels and 4 * position_features "
+                f"make {channels}."
+            )
+        if self.pixel_factor and self.transformer.out_channels != 12 * self.pixel_factor**2:
+            raise UsageError(
+                f"transformer.out_channels={self.transformer.out_channels}: pixel_factor={self.pixel_factor} makes "
+                f"{12 * self.pixel_factor**2}."
+            )
+        if self.image_features == "latents" and self.feature_dim != channels:
+            raise UsageError(f"feature_dim={self.feature_dim}: latents have {channels} channels a token.")
+        if self.projector == "resampler" and (self.resampler_heads < 1 or self.token_dim % self.resampler_heads):
+            raise UsageError(
+                f"token_dim={self.token_dim}: is not a multiple of resampler_heads={self.resampler_heads}."
+            )
 
     @property
     def reuses_source(self) -> bool:

@@ -69,7 +69,10 @@ class PairResampler(nn.Module):
         if self.queries is not None and self.gather is not None:
             tokens, mask = self.gather(self.queries.expand(tokens.shape[0], -1, -1), tokens, mask), None
         tokens = self.norm(tokens)
-        return tokens, None if self.to_vector is None else self.to_vector(_mean(tokens, mask))
+        vector = None if self.to_vector is None else self.to_vector(_mean(tokens, mask))
+        if vector is not None and present is not None:
+            vector = vector * present.any(dim=1, keepdim=True)  # no pairs, no vector
+        return tokens, vector
 
 
 def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
