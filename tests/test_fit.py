@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from goldens import FOLDER, config, needs_goldens
 from PIL import Image
 from samples import RED, WHITE, natural, noise, psnr
 
 from relation_adapter.errors import UsageError
 from relation_adapter.images import Fit, fit, fit_size, pad_to_ratio, resize
 
-GOLDENS = Path(os.environ.get("RELATION_ADAPTER_GOLDENS", Path(__file__).parents[2] / "shared" / "goldens" / "seed0"))
-
 # The published preparation
 
 
-@pytest.mark.skipif(not GOLDENS.is_dir(), reason="no golden set; RELATION_ADAPTER_GOLDENS names its folder")
+@needs_goldens
 @pytest.mark.parametrize("number", [0, 1])
 def test_pad_to_ratio_is_the_published_one(number: int) -> None:
-    with np.load(GOLDENS / "inputs_uint8.npz") as golden:
-        ours = pad_to_ratio(Image.fromarray(golden[f"exemplar_{number}"]))
+    with np.load(FOLDER / "inputs_uint8.npz") as golden:
+        ours = pad_to_ratio(Image.fromarray(golden[f"exemplar_{number}"]), config()["exemplar_long_side"])
         assert np.array_equal(np.asarray(ours), golden[f"exemplar_resized_{number}"])
 
 
