@@ -79,7 +79,8 @@ def load_model(path: str | os.PathLike[str], dtype: torch.dtype = torch.float32)
     with _opened(path) as file:
         _, design = _checked_metadata(path, file.metadata() or {})
         transformer, adapter = _parts_of(path, design, file)
-        state = {key: file.get_tensor(key).to(dtype) for key in file.keys()}  # noqa: SIM118
+        # Copied: where a tensor lies in the file would decide its alignment in memory, and that the rounding.
+        state = {key: file.get_tensor(key).to(dtype, copy=True) for key in file.keys()}  # noqa: SIM118
     parts: list[nn.Module] = [transformer, adapter]
     for name, part in zip(PARTS, parts, strict=True):
         own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
@@ -157,7 +158,7 @@ def _checked_metadata(path: str | os.PathLike[str], metadata: Mapping[str, str])
         return provenance, from_dict(ModelConfig, config, "config")
     except (KeyError, ValueError, RecursionError, UsageError) as error:
         raise WeightsError(
-            f"{path}: its config is damaged or of another program ({reason(error)}); copy or download it again"
+            f"{path}: its config is damaged or of another program ({_first_sentence(error)}); copy or download it again"
         ) from error
 
 
