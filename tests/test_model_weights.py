@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import stat
 from collections.abc import Callable
@@ -205,24 +206,24 @@ def test_what_a_design_has_beyond_the_published_one_starts_at_zero(tmp_path: Pat
 
 
 class Hostile:
-    """A pickle that would write a file when it is opened."""
+    """A pickle that would make a folder when it is opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
+        return os.mkdir, (self.path,)
 
 
 def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:
     for number, save in enumerate([torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]):
         path, trace = tmp_path / f"{number}.bin", tmp_path / "ran"
         save({"image_proj": {}, "ip_adapter": {"x": Hostile(trace)}}, path)
-        with pytest.raises(WeightsError, match="not a file of plain weights") as caught:
+        with pytest.raises(WeightsError, match=r"wants to run \w+\.mkdir when it is opened") as caught:
             load_published_adapter(path, published_design(3))
         assert not trace.exists()
         text = str(caught.value)
-        assert "do not trust it" in text and "\n" not in text and "weights_only" not in text and len(text) < 400
+        assert "do not open it" in text and "\n" not in text and "weights_only" not in text and len(text) < 400
 
 
 def edited(change: Callable[[dict[str, dict[str, Any]]], Any]) -> Callable[[Path], Any]:
@@ -255,10 +256,18 @@ PUBLISHED_BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         edited(lambda groups: groups["image_proj"].update({"proj.0.weight": torch.zeros(2, 2)})),
         r"proj.0.weight is \(2, 2\), not",
     ),
-    "a number": (edited(lambda groups: groups["image_proj"].update({"norm.bias": 3})), "norm.bias is not one tensor"),
+    "a number": (edited(lambda groups: groups["image_proj"].update({"norm.bias": 3})), "norm.bias is not one plain"),
+    "a tensor without data": (
+        edited(lambda groups: groups["image_proj"].update({"norm.bias": torch.zeros(24, device="meta")})),
+        "norm.bias is not one plain",
+    ),
+    "whole numbers": (
+        edited(lambda groups: groups["image_proj"].update({"norm.bias": torch.zeros(24, dtype=torch.int8)})),
+        "norm.bias is not one plain",
+    ),
     "a name twice": (
         edited(lambda groups: groups["image_proj"].update({"module.norm.bias": torch.zeros(24)})),
-        "is not one tensor",
+        "is not one plain tensor",
     ),
 }
 

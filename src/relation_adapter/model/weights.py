@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -226,9 +228,14 @@ def _published_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         # weights_only: nothing in the pickle is run. A file in the old layout cannot be mapped into memory.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a hostile or damaged pickle can make the reader raise anything
+        wanted = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if wanted:
+            raise WeightsError(
+                f"{path}: wants to run {wanted[1]} when it is opened, which weights never need; do not open it, "
+                "download it again from its publisher"
+            ) from error
         raise WeightsError(
-            f"{path}: not a file of plain weights, or cut short ({_first_sentence(error)}); do not trust it, "
-            "download it again from its publisher"
+            f"{path}: not a file of plain weights, or cut short ({_first_sentence(error)}); download it again"
         ) from error
     return _flattened(path, content)
 
@@ -243,10 +250,15 @@ def _flattened(path: str | os.PathLike[str], content: Any) -> dict[str, Tensor]:
     flat = {
         f"{name}.{_without_module(str(key))}": value for name, group in groups.items() for key, value in group.items()
     }
-    wrong = next((key for key, value in flat.items() if not isinstance(value, Tensor)), None)
+    wrong = next((key for key, value in flat.items() if not _is_plain(value)), None)
     if wrong or len(flat) != sum(map(len, groups.values())):
-        raise WeightsError(f"{path}: {wrong or 'a key'} is not one tensor; give the published adapter file")
+        raise WeightsError(f"{path}: {wrong or 'a key'} is not one plain tensor; give the published adapter file")
     return flat
+
+
+def _is_plain(value: Any) -> bool:
+    dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return dense and value.is_floating_point()
 
 
 def _without_module(key: str) -> str:
