@@ -39,7 +39,13 @@ def model(tmp_path: Path) -> Path:
 def test_info_in_words(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "info", str(model)]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    for line in ("parameters  5.2 thousand", "transformer  5000", "adapter      200", "dtype       F32", "quads    12345"):
+    for line in (
+        "parameters  5.2 thousand",
+        "transformer  5000",
+        "adapter      200",
+        "dtype       F32",
+        "quads    12345",
+    ):
         assert line in lines
     assert ["source_time", "clean"] in [line.split() for line in lines]
     assert not any("\x1b" in line for line in lines)  # a file cannot play tricks on the terminal

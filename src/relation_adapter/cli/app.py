@@ -95,7 +95,8 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help="show the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.exit(message=f"{PROGRAM} {relation_adapter.__version__}\n")
+        print(f"{PROGRAM} {relation_adapter.__version__}")
+        parser.exit()
 
 
 def _add_edit(edit: argparse.ArgumentParser) -> None:

@@ -86,7 +86,7 @@ def _edit_one(
 
 
 def _progress(todo: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
-    # Off where stderr is no terminal, and for one picture, whose steps the pipeline shows.
+    # Off where stderr is no terminal, and for one picture: the pipeline's own bar shows its steps.
     yield from tqdm(todo, unit="picture", dynamic_ncols=True, disable=None if len(todo) > 1 else True)
 
 

@@ -7,17 +7,17 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relation_adapter.cli.say import say
 from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
 from relation_adapter.errors import UsageError, WeightsError
+from relation_adapter.relation import Relation, check_fits, fingerprint
 
 if TYPE_CHECKING:
     from relation_adapter.pipeline import RelationPipeline
-    from relation_adapter.relation import Relation
 
 BUILT_IN = ("mini",)
 COMING = ("flux-dev",)
@@ -61,8 +61,9 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
 
     pairs: read once, for all requests, together with the relations of --relation; None takes each request's own.
     """
+    saved = _saved_relations(options)
     pipe = open_pipeline(options.model)
-    pipe.set_progress_bar_config(disable=True)
+    pipe.set_progress_bar_config(disable=None, leave=False, unit="step")  # None: on a terminal
     choices = {
         "strength": None if options.strength == 1 else options.strength,
         "num_inference_steps": options.steps,
@@ -75,22 +76,24 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
         from relation_adapter.pipeline import RelationEditor
 
         return _Named(RelationEditor(pipe, **choices), name)
-    relations = _relations(pipe, pairs, options)
-    return _WithRelations(pipe, relations, choices, name)
+    for relation, _ in saved:
+        check_fits(relation, pipe.adapter.design, fingerprint(pipe.adapter.design, pipe.adapter.projector))
+    own = [(pipe.encode_relation(list(pairs)), 1.0)] if pairs else []
+    return _WithRelations(pipe, [*own, *saved], choices, name)
 
 
 def encode(model: str, pairs: Sequence[Pair], name: str) -> Relation:
     """What the pairs show, under a name."""
-    relation = open_pipeline(model).encode_relation(list(pairs))
-    relation.provenance["name"] = name
-    return relation
+    return _renamed(open_pipeline(model).encode_relation(list(pairs)), name)
 
 
-def _relations(pipe: RelationPipeline, pairs: Sequence[Pair], options: Namespace) -> list[tuple[Relation, float]]:
-    from relation_adapter.relation import Relation
+def _saved_relations(options: Namespace) -> list[tuple[Relation, float]]:
+    """The relations of --relation, called by their files, so that a message about one says which. WeightsError."""
+    return [(_renamed(Relation.load(given.path), str(given.path)), given.strength) for given in options.relation]
 
-    relations = [(Relation.load(given.path), given.strength) for given in options.relation]
-    return [(pipe.encode_relation(list(pairs)), 1.0), *relations] if pairs else relations
+
+def _renamed(relation: Relation, name: str) -> Relation:
+    return replace(relation, provenance={**relation.provenance, "name": name})
 
 
 @dataclass(frozen=True)
