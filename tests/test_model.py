@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +10,7 @@ from tiny_edits import (
     DESIGNS,
     conditions,
     features,
-    in_float64,
+    figure,
     item,
     largest,
     noisy,
@@ -23,31 +21,9 @@ from tiny_edits import (
 )
 from torch import Tensor
 
-from relation_adapter.config import MODELS, override
 from relation_adapter.errors import UsageError
 from relation_adapter.model.adapter import pad_tokens, with_strength
 from relation_adapter.model.components import Components, build, build_transformer, tiny, tiny_design
-from relation_adapter.model.velocity import Conditions
-
-ISOLATED = ("directed", "mini")
-
-
-def figure(label: str, value: float) -> float:
-    """Log a figure (pytest --log-cli-level=INFO shows it)."""
-    logging.getLogger("figures").info("%-60s %.1e", label, value)
-    return value
-
-
-@pytest.fixture
-def calls() -> Iterator[list[int]]:
-    """Grows by the token count of every forward of any transformer."""
-    counted: list[int] = []
-    forward = torch.nn.modules.module.register_module_forward_pre_hook(
-        lambda module, _: counted.append(1) if type(module).__name__ == "FluxTransformer2DModel" else None
-    )
-    yield counted
-    forward.remove()
-
 
 # Batches
 
@@ -247,191 +223,3 @@ def test_roles_are_a_way_up_from_the_published_design() -> None:
     before, after = features(roles)
     both = [roles.adapter.keys_values(*roles.adapter.encode(*p)) for p in ((before, after), (after, before))]
     assert largest(*(predict(roles, conditions(roles, [kv])) for kv in both)) > 0.01
-
-
-# Gradients, and saving memory
-
-
-@pytest.mark.parametrize("name", DESIGNS)
-def test_gradient_checkpointing_changes_no_gradient(name: str, calls: list[int]) -> None:
-    model, blocks = tiny(name), []
-    for block in [*model.transformer.transformer_blocks, *model.transformer.single_transformer_blocks]:
-        block.attn.register_forward_hook(lambda *_: blocks.append(1))
-    plain, plain_blocks = gradients(model), len(blocks)
-    blocks.clear()
-    model.transformer.enable_gradient_checkpointing()
-    saving = gradients(model)
-    assert len(blocks) > plain_blocks  # the backward pass did run blocks again
-    assert plain.keys() == saving.keys()
-    worst = max(largest(plain[key], saving[key]) for key in plain)
-    assert figure(f"{name}: gradients with and without checkpointing", worst) <= 1e-6
-
-
-def gradients(model: Components) -> dict[str, Tensor]:
-    """Of two steps, so that a cached source is read twice and its graph is shared."""
-    model.transformer.zero_grad()
-    model.adapter.zero_grad()
-    given = conditions(model, [relation(model, batch=2, pairs=2)], batch=2)
-    loss = sum(predict(model, given, noisy(model, 2, seed), t).square().mean() for seed, t in ((0, 0.9), (1, 0.3)))
-    loss.backward()
-    parameters = [*model.adapter.named_parameters(), *model.transformer.named_parameters("transformer")]
-    found = {key: p.grad.clone() for key, p in parameters if p.grad is not None}
-    silent = {key for key, _ in model.adapter.named_parameters() if key not in found}
-    assert silent <= {"null_text", "null_pooled"}
-    assert all(value.abs().max() > 0 for key, value in found.items() if not key.startswith("transformer"))
-    return found
-
-
-def test_an_item_without_a_relation_gives_finite_gradients() -> None:
-    model = tiny("directed")
-    before, after = features(model, batch=2, pairs=1)
-    present = torch.tensor([[True], [False]])
-    tokens, vector = model.adapter.encode(before.requires_grad_(), after, present)
-    kv = model.adapter.keys_values(tokens, vector, model.adapter.token_mask(present, tokens.shape[1]))
-    predict(model, conditions(model, [kv], batch=2)).square().sum().backward()
-    assert before.grad is not None and before.grad.isfinite().all()
-    assert before.grad[0].abs().max() > 0 and before.grad[1].abs().max() == 0
-
-
-# The isolated source
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("name", ISOLATED)
-def test_a_reused_source_equals_recomputing(name: str, calls: list[int]) -> None:
-    """An edit of four steps whose relation acts on the middle two; in float64."""
-    model = in_float64(name)
-    read = relation_of_doubles(model)
-    steps = [(0.9, []), (0.6, [read]), (0.4, [with_strength(read, 1.0)]), (0.2, [])]
-    reusing = double_conditions(model)
-    x = noisy(model, 2).double()
-    kept, fresh = x, x
-    for t, relations in steps:
-        reusing = replace(reusing, relations=relations)
-        kept = kept - 0.2 * predict(model, reusing, kept, t)
-    assert len(calls) == 4 + 3  # the source anew only where the relation came and went
-    for t, relations in steps:
-        again = replace(double_conditions(model), relations=relations)
-        fresh = fresh - 0.2 * predict(model, again, fresh, t)
-    assert figure(f"{name}: source reused against recomputed, float64", largest(kept, fresh)) <= 1e-10
-    assert largest(kept, x) > 0.01
-
-
-def relation_of_doubles(model: Components):
-    before, after = (x.double() for x in features(model))
-    return model.adapter.keys_values(*model.adapter.encode(before, after))
-
-
-def double_conditions(model: Components) -> Conditions:
-    given = conditions(model, [], batch=2)
-    return replace(given, source=given.source.double(), text=given.text.double(), pooled=given.pooled.double())
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("name", ISOLATED)
-def test_the_source_runs_once_per_edit(name: str, calls: list[int]) -> None:
-    model = tiny(name)
-    given = conditions(model, [relation(model)])
-    for t in (0.9, 0.6, 0.3):
-        predict(model, given, t=t)
-    assert len(calls) == 3 + 1
-    predict(model, replace(given, source=given.source + 1))
-    assert len(calls) == 3 + 1 + 2  # another source is not taken for this one
-
-
-@torch.no_grad()
-def test_the_source_runs_every_step_where_it_shares_the_time(calls: list[int]) -> None:
-    model = tiny("directed")
-    shared = replace(model.design, source_time="shared")
-    model.adapter.design = shared
-    given = conditions(model, [relation(model)])
-    for t in (0.9, 0.3):
-        predict(model, given, t=t)
-    assert len(calls) == 4
-
-
-@torch.no_grad()
-def test_an_isolated_source_does_not_see_the_noisy_tokens() -> None:
-    model = tiny("directed")
-    given = conditions(model, [relation(model)])
-    first = predict(model, given)
-    cached = given.source_cache
-    assert cached is not None
-    predict(model, given, noisy(model, seed=9), t=0.1)
-    assert given.source_cache is cached
-    assert largest(predict(model, replace(given, source=given.source + 1)), first) > 0.01
-
-
-# Building
-
-
-def test_a_seed_builds_the_same_model_and_leaves_the_global_generator() -> None:
-    state = torch.get_rng_state()
-    design = tiny_design("directed")
-    first, second, third = build(design, 1), build(design, 1), build(design, 2)
-    assert torch.equal(state, torch.get_rng_state())
-    for part in ("transformer", "adapter"):
-        a, b, c = (weights(getattr(model, part)) for model in (first, second, third))
-        assert all(torch.equal(a[key], b[key]) for key in a)
-        assert not all(torch.equal(a[key], c[key]) for key in a)
-
-
-@torch.no_grad()
-def test_a_fresh_model_from_scratch_predicts_no_change() -> None:
-    model = build(tiny_design("mini"), 0)
-    assert predict(model, conditions(model, [relation(model)])).abs().max() == 0
-
-
-def test_a_fresh_adapter_beside_a_base_starts_gently_and_learns() -> None:
-    """Beside random base weights, as a pretrained base cannot be had here."""
-    model, fresh = tiny("directed"), build(tiny_design("directed"), 0)
-    fresh.transformer.load_state_dict(model.transformer.state_dict())
-    base = predict(fresh, conditions(fresh, []))
-    with_relation = predict(fresh, conditions(fresh, [relation(fresh)]))
-    assert 0 < largest(with_relation, base) < 0.1 * base.abs().max()
-    with_relation.square().sum().backward()
-    silent = {key for key, p in fresh.adapter.named_parameters() if p.grad is None or p.grad.abs().max() == 0}
-    assert silent == {"null_text", "null_pooled"}
-
-
-def test_every_preset_has_a_tiny_twin_of_the_same_choices() -> None:
-    choices = ("image_features", "projector", "roles", "source_attention", "source_time", "start", "text", "base")
-    for name, design in MODELS.items():
-        model = tiny(name)
-        assert all(getattr(model.design, choice) == getattr(design, choice) for choice in choices)
-        assert not [key for key, p in model.adapter.named_parameters() if p.abs().max() == 0]
-
-
-def test_null_text_only_where_the_design_has_it() -> None:
-    text, pooled = tiny("directed").adapter.null_condition(2)
-    shape = tiny_design("directed").transformer
-    assert text.shape == (2, 8, shape.joint_attention_dim) and pooled.shape == (2, shape.pooled_projection_dim)
-    with pytest.raises(UsageError, match="give an instruction"):
-        tiny("published").adapter.null_condition(1)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("source_time=clean", "source_attention=isolated"),
-        ("projector=resampler", "reads patches"),
-        ("transformer.attention_head_dim=64", "sum up to attention_head_dim=64"),
-        ("transformer.num_layers=0", "at least 1"),
-        ("position_features=2", "make 72"),
-        ("pixel_factor=2", "makes 48"),
-        ("steps=many", "expected int"),
-        ("text=sometimes", "choose one of instruction, optional, none"),
-        ("transformer.num_layer=3", "Did you mean num_layers"),
-        ("steps", "key=value"),
-        ("steps.more=1", "has no fields"),
-    ],
-)
-def test_choices_that_do_not_fit_are_refused(change: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        override(MODELS["published"], [change])
-
-
-def test_overrides_reach_nested_fields() -> None:
-    changed = override(MODELS["published"], ["transformer.num_layers=2", "guidance=2", "base=null", "text=optional"])
-    assert (changed.transformer.num_layers, changed.guidance, changed.base, changed.text) == (2, 2.0, None, "optional")
-    assert changed.transformer.axes_dims_rope == (16, 56, 56)

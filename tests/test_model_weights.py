@@ -216,7 +216,7 @@ class Hostile:
 
 
 def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:
-    for number, save in enumerate([torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]):
+    for number, save in enumerate([torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))]):
         path, trace = tmp_path / f"{number}.bin", tmp_path / "ran"
         save({"image_proj": {}, "ip_adapter": {"x": Hostile(trace)}}, path)
         with pytest.raises(WeightsError, match=r"wants to run \w+\.mkdir when it is opened") as caught:

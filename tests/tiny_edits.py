@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
@@ -72,3 +74,9 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 def largest(a: Tensor, b: Tensor) -> float:
     assert a.shape == b.shape
     return (a - b).abs().max().item()
+
+
+def figure(label: str, value: float) -> float:
+    """Log a figure (pytest --log-cli-level=INFO shows it)."""
+    logging.getLogger("figures").info("%-60s %.1e", label, value)
+    return value
