@@ -79,17 +79,18 @@ def test_an_item_without_a_relation_gives_finite_gradients() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", ISOLATED)
 def test_a_reused_source_equals_recomputing(name: str, calls: list[int]) -> None:
-    """An edit of four steps whose relation acts on the middle two; in float64."""
+    """An edit of five steps whose relation comes, weakens and goes; in float64."""
     model = in_float64(name)
     read = relation_of_doubles(model)
-    steps = [(0.9, []), (0.6, [read]), (0.4, [with_strength(read, 1.0)]), (0.2, [])]
+    steps = [(0.9, []), (0.6, [read]), (0.4, [with_strength(read, 1.0)]), (0.3, [with_strength(read, 0.5)])]
+    steps.append((0.2, []))
     reusing = double_conditions(model)
     x = noisy(model, 2).double()
     kept, fresh = x, x
     for t, relations in steps:
         reusing = replace(reusing, relations=relations)
         kept = kept - 0.2 * predict(model, reusing, kept, t)
-    assert len(calls) == 4 + 3  # the source anew only where the relation came and went
+    assert len(calls) == 5 + 4  # the source anew only where the relation changed
     for t, relations in steps:
         again = replace(double_conditions(model), relations=relations)
         fresh = fresh - 0.2 * predict(model, again, fresh, t)

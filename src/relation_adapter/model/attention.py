@@ -47,8 +47,8 @@ class RelationKeysValues:
 class SourceRecorder:
     """Takes down the keys and values of source tokens that run alone, block by block.
 
-    A block's first pair stays: with gradient checkpointing the backward pass runs the block again, and what it records
-    then is not part of the graph.
+    A block's first pair stays: with gradient checkpointing the backward pass runs the block again, and to keep what it
+    records then would keep all its activations.
     """
 
     def __init__(self) -> None:
