@@ -98,7 +98,8 @@ def test_strength_0_is_the_base_bit_for_bit(name: str) -> None:
     read = relation(model)
     base = predict(model, conditions(model, []))
     blocks = model.design.transformer.num_blocks
-    broken = replace(read, blocks=[(k * torch.nan, v * torch.nan) for k, v in read.blocks])
+    nothing = None if read.vector is None else read.vector * torch.nan
+    broken = replace(read, blocks=[(k * torch.nan, v * torch.nan) for k, v in read.blocks], vector=nothing)
     for silent in (with_strength(read, 0.0), with_strength(read, [0.0] * blocks), with_strength(broken, 0.0)):
         assert torch.equal(predict(model, conditions(model, [silent])), base)
     assert largest(predict(model, conditions(model, [read])), base) > 0.01
