@@ -37,10 +37,10 @@ class Batch:
 class ProceduralMix:
     """Which procedural quads a run trains on.
 
-    size: px, the side of the exemplars and the root of the sources' area. shapes: (height, width) of sources, one drawn
-    per batch; all must be whole multiples of what the codec needs. two_pairs: share of batches whose relations are shown
-    by two pairs. scene_share: share of quads from tasks that need a rendered scene (none where the source is not
-    square). core: names of tasks to dwell on; core_share: their share of the other quads.
+    size: px, the side of the exemplars and the root of the sources' area. shapes: (height, width) of sources, one
+    drawn per batch; all must be whole multiples of what the codec needs. two_pairs: share of batches whose relations
+    are shown by two pairs. scene_share: share of quads from tasks that need a rendered scene (none where the source
+    is not square). core: names of tasks to dwell on; core_share: their share of the other quads.
     """
 
     size: int = 64

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ from relation_adapter.train.validate import validate
 
 MODEL_NAME = "model.safetensors"
 LOG_NAME = "log.jsonl"
+LOG_EVERY = 10  # steps
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def train(config: TrainConfig, folder: Path) -> Path:
@@ -47,16 +51,19 @@ def train(config: TrainConfig, folder: Path) -> Path:
     write_whole(folder / "config.json", json.dumps(to_dict(config), indent=1).encode())
     loader = _loader(config, first=state.step)
     progress = tqdm(loader, total=config.steps, initial=state.step, unit="step", dynamic_ncols=True)
-    with _saved_on_interrupt(state, folder):
+    with _stop_requests() as stop:
         for batch in progress:
             errors, seconds = _step(components, state, batch)
-            if state.step % 10 == 0:
+            last = state.step == config.steps
+            if state.step % LOG_EVERY == 0 or last:
                 row = _row(state, batch, errors, seconds)
                 _log(folder, row)
                 progress.set_postfix(ratio=f"{row['ratio']:.3f}", refresh=False)
-            if state.step % config.save_every == 0 or state.step == config.steps:
+            if state.step % config.save_every == 0 or last or stop:
                 state.save(folder)
-            if state.step % config.validate_every == 0 or state.step == config.steps:
+            if stop:
+                raise KeyboardInterrupt
+            if state.step % config.validate_every == 0 or last:
                 with averaged(state):
                     _log(folder, {"step": state.step, **validate(components, config, folder, state.step)})
     with averaged(state):
@@ -67,7 +74,9 @@ def train(config: TrainConfig, folder: Path) -> Path:
 def _loader(config: TrainConfig, first: int) -> Iterable[Batch]:
     """The batches of the steps from `first` on, in order, made ahead by worker processes."""
     batches = ProceduralBatches(config.data, config.batch, config.steps, config.seed)
-    workers: dict[str, Any] = {"num_workers": config.workers, "prefetch_factor": 4} if config.workers else {}
+    workers: dict[str, Any] = (
+        {"num_workers": config.workers, "prefetch_factor": 4, "worker_init_fn": _ignore_stop} if config.workers else {}
+    )
     return DataLoader(batches, batch_size=None, sampler=range(first, config.steps), **workers)
 
 
@@ -82,8 +91,8 @@ def _step(components: Components, state: TrainState, batch: Batch) -> tuple[torc
     loss = weigh(errors, batch, config.weighting)
     if not math.isfinite(loss.item()):
         raise InputError(
-            f"step {state.step}: the loss is {loss.item()}; the last saved state is safe: set a lower learning_rate in a "
-            "new run folder"
+            f"step {state.step}: the loss is {loss.item()}; the last saved state is safe: set a lower learning_rate "
+            "in a new run folder"
         )
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, config.clip)
@@ -110,12 +119,24 @@ def averaged(state: TrainState) -> Iterator[None]:
 
 
 @contextmanager
-def _saved_on_interrupt(state: TrainState, folder: Path) -> Iterator[None]:
+def _stop_requests() -> Iterator[list[int]]:
+    """Ctrl-C and a polite kill only leave their number in the list: a step that has begun is finished first."""
+    requests: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # Only there may signals be handled.
+        yield requests
+        return
+    old = {name: signal.signal(name, lambda number, _: requests.append(number)) for name in STOP_SIGNALS}
     try:
-        yield
-    except KeyboardInterrupt:
-        state.save(folder)
-        raise
+        yield requests
+    finally:
+        for name, handler in old.items():
+            signal.signal(name, handler)
+
+
+def _ignore_stop(worker: int) -> None:
+    """In a worker process: the loop decides when to stop."""
+    for name in STOP_SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
 
 
 def _row(state: TrainState, batch: Batch, errors: torch.Tensor, seconds: float) -> dict[str, Any]:

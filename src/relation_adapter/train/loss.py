@@ -8,12 +8,13 @@ from torch import Tensor
 from relation_adapter.data.dataset import Batch
 from relation_adapter.errors import UsageError
 from relation_adapter.model import flow
+from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components
 from relation_adapter.model.features import encode_pictures, latent_features
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, velocity
 
-RELATIVE_FLOOR = 0.08  # in squares of [-1, 1] pixels: 0.02 in [0, 1]; keeps edits that change little from dominating
+RELATIVE_FLOOR = 0.02  # in squares of [-1, 1] pixels, 0.005 in [0, 1]: keeps edits that change little from dominating
 
 
 def flow_errors(components: Components, batch: Batch, t: Tensor, noise: torch.Generator) -> Tensor:
@@ -42,7 +43,7 @@ def flow_errors(components: Components, batch: Batch, t: Tensor, noise: torch.Ge
     return (predicted.float() - flow.velocity_target(target, start)).square().mean(dim=(1, 2))
 
 
-def read_relation(components: Components, batch: Batch):
+def read_relation(components: Components, batch: Batch) -> RelationKeysValues:
     """Keys and values of the relations that the batch's pairs show."""
     design, adapter = components.adapter.design, components.adapter
     before, after = (latent_features(components.vae, design, x) for x in (batch.before, batch.after))
@@ -50,7 +51,7 @@ def read_relation(components: Components, batch: Batch):
 
 
 def weigh(errors: Tensor, batch: Batch, weighting: str) -> Tensor:
-    """The loss: the mean error, `relative` to that of doing nothing so that faint edits count as well as strong ones."""
+    """The loss: the mean error, or that `relative` to doing nothing, so that faint edits count like strong ones."""
     if weighting == "none":
         return errors.mean()
     nothing = (batch.source - batch.target).square().mean(dim=(1, 2, 3))

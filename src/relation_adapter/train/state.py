@@ -7,8 +7,7 @@ step, so the step is all that is kept of them.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from relation_adapter.config import to_dict
 from relation_adapter.errors import InputError, UsageError, WeightsError
-from relation_adapter.files import PART_SUFFIX, reason
+from relation_adapter.files import reason, writing_whole
 from relation_adapter.model.components import Components
 from relation_adapter.train.presets import TrainConfig
 
@@ -44,13 +43,11 @@ class TrainState:
 
     def save(self, folder: Path) -> None:
         """Write `folder/state.safetensors` over the last one. Raises InputError when the disk refuses."""
-        part = folder / f".state{PART_SUFFIX}"
         metadata = {"step": str(self.step), "config": json.dumps(to_dict(self.config))}
         try:
-            save_file(self._tensors(), part, metadata)
-            os.replace(part, folder / STATE_NAME)
+            with writing_whole(folder / STATE_NAME) as part:
+                save_file(self._tensors(), part, metadata)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
             raise InputError(
                 f"{folder / STATE_NAME}: cannot be written ({reason(error)}); the last state is safe: free some space "
                 "and run the same again"
@@ -68,39 +65,31 @@ class TrainState:
                 metadata = file.metadata() or {}
                 _check_same_run(self.config, json.loads(metadata["config"]), folder)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.step = self.ema.optimization_step = int(metadata["step"])
             self._take(tensors)
-            self.step = int(metadata["step"])
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{path}: not a training state ({reason(error)}); choose another run folder") from error
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"weights.{name}": parameter.detach() for name, parameter in self.parameters.items()}
-        tensors |= {
-            f"ema.{name}": shadow for name, shadow in zip(self.parameters, self.ema.shadow_params, strict=True)
-        }
-        names = {parameter: name for name, parameter in self.parameters.items()}
+        tensors |= {f"ema.{name}": shadow for name, shadow in zip(self.parameters, self.ema.shadow_params, strict=True)}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
         for optimizer in self.optimizers:
             for parameter, moments in optimizer.state.items():
                 tensors |= {f"moments.{names[parameter]}:{key}": value for key, value in moments.items()}
         return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
     def _take(self, tensors: Mapping[str, Tensor]) -> None:
-        step = 0
         with torch.no_grad():
             for (name, parameter), shadow in zip(self.parameters.items(), self.ema.shadow_params, strict=True):
                 parameter.copy_(tensors[f"weights.{name}"])
                 shadow.copy_(tensors[f"ema.{name}"])
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    optimizer.state[parameter] = {}
         owners = {p: optimizer for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}
         for key, value in tensors.items():
             kind, _, rest = key.partition(".")
             if kind == "moments":
                 name, _, moment = rest.rpartition(":")
                 owners[self.parameters[name]].state[self.parameters[name]][moment] = value
-        self.ema.optimization_step = step
 
 
 def build_optimizers(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -140,7 +129,8 @@ def _check_same_run(config: TrainConfig, saved: dict[str, Any], folder: Path) ->
     for key, value in asked.items():
         if key not in config.FREE and saved.get(key) != value:
             raise UsageError(
-                f"{folder} holds a run with {key}={_short(saved.get(key), value)}, not {_short(value, saved.get(key))}; "
+                f"{folder} holds a run with {key}={_short(saved.get(key), value)}, not "
+                f"{_short(value, saved.get(key))}; "
                 "choose another --run folder, or the same settings to go on"
             )
 
@@ -150,7 +140,3 @@ def _short(value: Any, other: Any) -> Any:
     if isinstance(value, dict) and isinstance(other, dict):
         return {key: _short(item, other.get(key)) for key, item in value.items() if item != other.get(key)}
     return value
-
-
-def parameters_of(state: TrainState) -> Sequence[nn.Parameter]:
-    return list(state.parameters.values())

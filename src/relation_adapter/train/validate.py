@@ -9,12 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from relation_adapter.contact_sheet import contact_sheet
-from relation_adapter.data.dataset import Batch, ProceduralBatches
-from relation_adapter.images import save_picture
+from relation_adapter.data.dataset import ProceduralBatches
 from relation_adapter.model.components import Components
 from relation_adapter.train.loss import flow_errors
 from relation_adapter.train.presets import TrainConfig

@@ -1,0 +1,128 @@
+"""How near a model comes to the true result on real photos that it never trained on.
+
+For each edit, parameters are drawn once per item; the pair is a crop of one photo, the source a crop of another, both
+at the model's own resolution. Figures are mean squared errors in [0, 1] pixels, and their ratio to leaving the source
+as it is. The last two lines swap before and after of a brightening (darkening) pair and count how often the output
+gets darker (brighter).
+
+    python benchmarks/photos.py [--model mini|FILE] [--items 20] [--steps N] [--json] [--sheet FILE.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from relation_adapter import RelationPipeline
+from relation_adapter.contact_sheet import contact_sheet
+from relation_adapter.images import open_picture, save_picture
+from relation_adapter.procedural import task
+from relation_adapter.procedural.pixels import Picture
+from relation_adapter.procedural.task import crop_photo
+
+PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+EDITS = (
+    *("grayscale", "negative", "brighten", "darken", "raise contrast"),
+    *("sepia", "tint", "blur", "horizontal flip", "posterize"),
+)
+SIZE = 64
+Row = list[Image.Image]
+
+
+def main() -> None:
+    options = _options()
+    pipe = RelationPipeline.from_pretrained(options.model)
+    pipe.set_progress_bar_config(disable=True)
+    photos = [np.asarray(open_picture(path)) for path in sorted(PHOTOS.iterdir()) if path.suffix in (".jpg", ".png")]
+    steps = {"num_inference_steps": options.steps} if options.steps else {}
+    results, rows = {}, []
+    for number, name in enumerate(EDITS):
+        quads = [draw(name, photos, number, item) for item in range(options.items)]
+        outputs = edit(pipe, [quad[:3] for quad in quads], steps)
+        results[name] = score(quads, outputs)
+        rows += [[*quads[0], outputs[0]]]
+    direction = {
+        name: swapped(pipe, [draw(name, photos, EDITS.index(name), item) for item in range(options.items)], steps)
+        for name in ("brighten", "darken")
+    }
+    report(results, direction, options.json)
+    if options.sheet:
+        columns = ("before", "after", "source", "truth", "result")
+        save_picture(contact_sheet(rows, columns, EDITS, cell=128), options.sheet)
+
+
+def draw(name: str, photos: Sequence[Picture], number: int, item: int) -> Row:
+    """before, after, source, target of one item, each SIZE x SIZE."""
+    rng = np.random.default_rng([number, item])
+    chosen = task(name)
+    params = chosen.draw_params(rng)
+    first, second = rng.choice(len(photos), 2, replace=False)
+    pictures = []
+    for index in (first, second):
+        before = crop_photo(rng, photos[int(index)], SIZE)
+        pictures += [before, chosen.apply(before, params)]
+    return [Image.fromarray(np.ascontiguousarray(picture)) for picture in pictures]
+
+
+def edit(pipe: Any, items: Sequence[Row], steps: dict[str, int]) -> Row:
+    """One edit per (before, after, source)."""
+    return [
+        pipe(image=source, relation=pipe.encode_relation([(before, after)]), seed=0, **steps).images[0]
+        for before, after, source in items
+    ]
+
+
+def score(quads: Sequence[Row], outputs: Row) -> dict[str, float]:
+    error = float(np.mean([mse(out, quad[3]) for quad, out in zip(quads, outputs, strict=True)]))
+    nothing = float(np.mean([mse(quad[2], quad[3]) for quad in quads]))
+    return {"mse": error, "nothing": nothing, "ratio": error / nothing}
+
+
+def swapped(pipe: Any, quads: Sequence[Row], steps: dict[str, int]) -> float:
+    """Share of items whose brightness goes the other way once before and after are swapped."""
+    outputs = edit(pipe, [[after, before, source] for before, after, source, _ in quads], steps)
+    signs = [np.sign(brightness(after) - brightness(before)) for before, after, *_ in quads]
+    changes = [brightness(out) - brightness(quad[2]) for out, quad in zip(outputs, quads, strict=True)]
+    return float(np.mean([sign * change < 0 for sign, change in zip(signs, changes, strict=True)]))
+
+
+def mse(first: Image.Image, second: Image.Image) -> float:
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return float(np.mean((difference / 255) ** 2))
+
+
+def brightness(image: Image.Image) -> float:
+    return float(np.asarray(image, np.float64).mean())
+
+
+def report(results: dict[str, dict[str, float]], direction: dict[str, float], as_json: bool) -> None:
+    mean = float(np.mean([row["ratio"] for row in results.values()]))
+    if as_json:
+        print(json.dumps({"edits": results, "mean_ratio": mean, "swapped": direction}))
+        return
+    print("| edit | error | doing nothing | ratio |\n|---|---|---|---|")
+    for name, row in results.items():
+        print(f"| {name} | {row['mse']:.5f} | {row['nothing']:.5f} | {row['ratio']:.2f} |")
+    print(f"| mean | | | {mean:.2f} |")
+    for name, share in direction.items():
+        print(f"{name}, before and after swapped: the other way in {share:.0%}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--items", type=int, default=20, help="pictures per edit")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sheet", help="write a contact sheet of one item per edit")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
