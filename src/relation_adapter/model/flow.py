@@ -21,9 +21,12 @@ def velocity_target(picture: Tensor, start: Tensor) -> Tensor:
     return start - picture
 
 
-def time_shift(tokens: int) -> float:
-    """FLUX's shift mu, linear in the number of image tokens: 0.5 at 256, 1.15 at 4096 (`calculate_shift`)."""
-    return 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
+def time_shift(
+    tokens: int, base_tokens: int = 256, max_tokens: int = 4096, base_shift: float = 0.5, max_shift: float = 1.15
+) -> float:
+    """The shift mu, linear in the number of image tokens (`calculate_shift`); FLUX's is 0.5 at 256, 1.15 at 4096."""
+    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
+    return tokens * slope + (base_shift - slope * base_tokens)
 
 
 def even_times(steps: int) -> list[float]:

@@ -1,0 +1,133 @@
+"""From items to edited tokens: conditions, times, and the loop of velocity and Euler step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relation_adapter.config import ModelConfig
+from relation_adapter.model.adapter import pad_tokens, with_strength
+from relation_adapter.model.attention import RelationKeysValues
+from relation_adapter.model.flow import even_times, time_shift
+from relation_adapter.model.velocity import Conditions, SourceCache, source_keys_values, velocity
+from relation_adapter.pipeline.request import Item, Weighted
+from relation_adapter.relation import Relation
+
+
+@dataclass
+class Draw:
+    """What one item starts from: packed tokens (1, L, C) of its source and of the flow's start, and their grid."""
+
+    item: Item
+    source: Tensor
+    start: Tensor
+    rows: int
+    columns: int
+
+
+def grouped(draws: Sequence[Draw]) -> list[list[int]]:
+    """Numbers of the draws that can run as one batch: the same token grid, the same strengths."""
+    groups: dict[Any, list[int]] = {}
+    for number, draw in enumerate(draws):
+        key = draw.rows, draw.columns, tuple(weighted.strength for weighted in draw.item.relations)
+        groups.setdefault(key, []).append(number)
+    return list(groups.values())
+
+
+class RelationStore:
+    """Keys and values of all relations of one call, computed once; then only picked."""
+
+    def __init__(self, adapter: Any, relations: Iterable[Relation], device: torch.device) -> None:
+        self.rows = {relation: row for row, relation in enumerate(dict.fromkeys(relations))}
+        if not self.rows:
+            return
+        tokens, mask = pad_tokens([relation.tokens.to(device, adapter.dtype) for relation in self.rows])
+        vectors = [relation.vector.to(device, adapter.dtype) for relation in self.rows if relation.vector is not None]
+        self.all = adapter.keys_values(tokens, torch.cat(vectors) if vectors else None, mask)
+
+    def batch(self, items: Sequence[tuple[Weighted, ...]]) -> list[RelationKeysValues]:
+        """One entry per relation of an item, over all items; they have equally many, of equal strengths."""
+        return [
+            with_strength(self._picked([member.relation for member in members]), list(members[0].strength))
+            for members in zip(*items, strict=True)
+        ]
+
+    def _picked(self, relations: Sequence[Relation]) -> RelationKeysValues:
+        """The rows of these relations, cut to the longest; a single one, without a copy, where all are the same."""
+        row, longest = self.rows[relations[0]], max(relation.tokens.shape[1] for relation in relations)
+        same = all(relation is relations[0] for relation in relations)
+        rows = slice(row, row + 1) if same else [self.rows[relation] for relation in relations]
+        blocks = [(key[rows, :longest], value[rows, :longest]) for key, value in self.all.blocks]
+        mask = None if self.all.mask is None else self.all.mask[rows, :longest]
+        vector = None if self.all.vector is None else self.all.vector[rows]
+        return RelationKeysValues(blocks, mask=None if mask is None or mask.all() else mask, vector=vector)
+
+
+def set_times(scheduler: Any, design: ModelConfig, steps: int, tokens: int, device: torch.device) -> Tensor:
+    """Set the scheduler's times for a picture of `tokens` noisy tokens, and return them (steps,), 1000 at t = 1.
+
+    The published shift counts noisy and source tokens, so twice the tokens.
+    """
+    config, mu = scheduler.config, 0.0  # A shift of 0 leaves even times as they are.
+    if design.shift_tokens != "none":
+        count = 2 * tokens if design.shift_tokens == "noisy_and_source" else tokens
+        mu = time_shift(count, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift)
+    scheduler.set_timesteps(sigmas=even_times(steps), mu=mu if config.use_dynamic_shifting else None, device=device)
+    scheduler.set_begin_index(0)
+    times: Tensor = scheduler.timesteps
+    return times
+
+
+@dataclass
+class Phases:
+    """The conditions of the steps where the relation acts and of those where it does not.
+
+    Isolated source tokens see the relation, so each phase has keys and values of its own.
+    """
+
+    conditions: Conditions
+    first: float
+    last: float
+    without: Conditions | None = None
+
+    def at(self, step: int, steps: int) -> Conditions:
+        """Step i of n stands at i / n; the relation acts from `first` up to, not including, `last`."""
+        if self.first <= step / steps < self.last:
+            return self.conditions
+        if self.without is None:
+            self.without = replace(self.conditions, relations=[], source_cache=None)
+        return self.without
+
+
+def denoise(
+    pipe: Any, latents: Tensor, phases: Phases, times: Tensor, on_step: Callable[[int, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Euler steps from the start (B, L, C) at times (steps,); on_step may replace the latents after each one."""
+    design: ModelConfig = pipe.adapter.design
+    for step, time in enumerate(times):
+        if pipe.interrupt:
+            break
+        given = phases.at(step, len(times))
+        t = time.expand(latents.shape[0]) / 1000
+        if design.reuses_source and given.source_cache is None:
+            # In a context of its own: caches that compare one call of the transformer with the last must not mix these.
+            with _cache_context(pipe.transformer, "source"):
+                source = source_keys_values(pipe.transformer, design, t, given)
+            given.source_cache = SourceCache(source, replace(given, source_cache=None))
+        with _cache_context(pipe.transformer, "cond"):
+            prediction = velocity(pipe.transformer, design, latents, t, given)
+        latents = pipe.scheduler.step(prediction, time, latents, return_dict=False)[0]
+        latents = on_step(step, time, latents)
+    return latents
+
+
+def _cache_context(transformer: Any, name: str) -> AbstractContextManager[Any]:
+    context: AbstractContextManager[Any] = (
+        transformer.cache_context(name) if hasattr(transformer, "cache_context") else nullcontext()
+    )
+    return context

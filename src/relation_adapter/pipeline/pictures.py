@@ -1,0 +1,59 @@
+"""Pictures in and out of the pipeline: decoded tokens to the output a caller asked for, at the size it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from relation_adapter.detail import transfer_detail
+from relation_adapter.images import Fit
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """A picture as (1, 3, H, W) in [-1, 1], exactly as diffusers' `VaeImageProcessor` makes it."""
+    values = torch.from_numpy(np.array(image, dtype=np.float32) / 255.0)
+    return 2.0 * values.permute(2, 0, 1)[None] - 1.0
+
+
+def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence[Image.Image | None], kind: str) -> Any:
+    """Decoded pictures (1, 3, h, w) in [-1, 1] as PIL pictures, or as arrays or tensors in [0, 1].
+
+    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. `np` gives
+    (N, H, W, 3), `pt` (N, 3, H, W), and both a list where sizes differ.
+    """
+    # The clamp comes after the shift, as published: the other order rounds differently.
+    units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
+    restored = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
+    if kind == "pil":
+        return [_to_pil(unit) if isinstance(unit, np.ndarray) else unit for unit in restored]
+    arrays = [np.asarray(one, dtype=np.float32) / (1 if isinstance(one, np.ndarray) else 255) for one in restored]
+    if kind == "np":
+        return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
+    return stacked([torch.from_numpy(array).permute(2, 0, 1)[None] for array in arrays])
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """Tensors (1, ...) as one, or a list of their single rows where shapes differ."""
+    if len({tensor.shape for tensor in tensors}) == 1:
+        return torch.cat(list(tensors))
+    return [tensor[0] for tensor in tensors]
+
+
+def _restored(unit: npt.NDArray[np.float32], fit: Fit, source: Image.Image | None) -> Any:
+    """The array itself where its size is right already, so nothing is rounded; else a PIL picture."""
+    if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
+        return unit
+    result = _to_pil(unit)
+    if source is None:
+        return fit.restore(result)
+    return transfer_detail(source, fit.crop(fit.image), fit.crop(result))
+
+
+def _to_pil(unit: npt.NDArray[np.float32]) -> Image.Image:
+    return Image.fromarray((unit * 255).round().astype(np.uint8))

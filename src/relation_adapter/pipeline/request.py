@@ -1,0 +1,226 @@
+"""The door of the pipeline: what a caller gave, checked and spread over the results it asks for.
+
+Everything that does not fit raises UsageError here, in one line, before any model runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from relation_adapter.config import ModelConfig
+from relation_adapter.editor import Pair
+from relation_adapter.errors import UsageError
+from relation_adapter.images import Fit, Size, fit, resize, to_rgb
+from relation_adapter.relation import Relation
+
+Strength = float | Sequence[float]
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """A relation and its strength: one number, or one per block (doubles first)."""
+
+    relation: Relation
+    strength: tuple[float, ...] = (1.0,)
+
+
+@dataclass
+class Item:
+    """One result to make; `source` says of which picture of the request."""
+
+    source: int
+    fit: Fit
+    generator: torch.Generator | None
+    latents: Tensor | None
+    relations: tuple[Weighted, ...] = ()
+
+
+def as_pictures(image: Any) -> list[Image.Image]:
+    """One picture or several, as upright RGB."""
+    pictures = [image] if isinstance(image, Image.Image) else image
+    if pictures is None or (isinstance(pictures, (list, tuple)) and not pictures):
+        raise UsageError("image is missing; give the picture to edit, or a list of pictures")
+    if not isinstance(pictures, (list, tuple)) or not all(isinstance(one, Image.Image) for one in pictures):
+        raise UsageError(
+            f"image is {_kind(image)}; give a PIL picture, or a list of them (images.open_picture opens one)"
+        )
+    return [to_rgb(one) for one in pictures]
+
+
+def as_pairs(pairs: Any, name: str = "pairs") -> list[Pair]:
+    """The (before, after) pairs of one relation; a single pair may come without its list."""
+    pairs = [pairs] if _is_pair(pairs) else pairs
+    if not isinstance(pairs, (list, tuple)) or not pairs or not all(map(_is_pair, pairs)):
+        raise UsageError(f"{name} is {_kind(pairs)}; give one or more (before, after) tuples of PIL pictures")
+    return [(to_rgb(before), to_rgb(after)) for before, after in pairs]
+
+
+def pairs_per_image(pairs: Any, count: int) -> list[list[Pair]]:
+    """The pairs of every image; one list for all of them gives a list of length 1."""
+    nested = isinstance(pairs, (list, tuple)) and not _is_pair(pairs) and pairs and not any(map(_is_pair, pairs))
+    if not nested:
+        return [as_pairs(pairs)]
+    check_count("pairs", len(pairs), count, "lists of pairs", "images")
+    return [as_pairs(one, f"pairs[{index}]") for index, one in enumerate(pairs)]
+
+
+def relations_per_image(relation: Any, strength: Strength, count: int, blocks: int) -> list[tuple[Weighted, ...]]:
+    """The relations of every image, each at its own strength times `strength`; those without any are left out.
+
+    relation: one, a (relation, strength) tuple, a list of these for all images, or a list of such lists, one an image.
+    """
+    lists = [relation] * count
+    if isinstance(relation, (list, tuple)) and not _is_weighted(relation) and not any(map(_is_weighted, relation)):
+        check_count("relation", len(relation), count, "lists of relations", "images")
+        lists = list(relation)
+    overall = as_strength(strength, blocks)
+    per_image = []
+    for one in lists:
+        members = [one] if _is_weighted(one) else one
+        if not isinstance(members, (list, tuple)) or not members or not all(map(_is_weighted, members)):
+            raise UsageError(f"relation is {_kind(one)}; give Relations, each alone or as (relation, strength)")
+        weighted = [_weighted(member, overall, blocks) for member in members]
+        per_image.append(tuple(member for member in weighted if any(member.strength)))
+    return per_image
+
+
+def as_strength(strength: Any, blocks: int) -> tuple[float, ...]:
+    """One number, or one per block."""
+    values = strength if isinstance(strength, (list, tuple)) else [strength]
+    if len(values) not in (1, blocks):
+        raise UsageError(f"strength has {len(values)} values; give one number, or one per block ({blocks})")
+    if not all(isinstance(value, Real) and math.isfinite(value) for value in values):
+        raise UsageError(f"strength={strength!r} is not a number; 1 is the strength of training, 0 is the base model")
+    return tuple(map(float, values))
+
+
+def as_generators(seed: Any, generator: Any, count: int) -> list[torch.Generator | None]:
+    """One generator per result. A seed counts up over the results; one generator serves them in turn."""
+    if seed is not None and generator is not None:
+        raise UsageError("seed and generator are both given; give one of them")
+    if seed is None:
+        return _one_each("generator", generator, torch.Generator, count, lambda one, _: one)
+    return _one_each("seed", seed, Integral, count, lambda one, index: torch.Generator().manual_seed(int(one) + index))
+
+
+def as_instructions(instruction: Any, count: int) -> list[str | None]:
+    """One instruction per image, None where there is none."""
+    if instruction is None or isinstance(instruction, str):
+        return [instruction] * count
+    if not isinstance(instruction, (list, tuple)) or not all(
+        one is None or isinstance(one, str) for one in instruction
+    ):
+        raise UsageError(f"instruction is {_kind(instruction)}; give a text, or one text per image")
+    check_count("instruction", len(instruction), count, "texts", "images")
+    return list(instruction)
+
+
+def as_latents(latents: Any, shapes: list[tuple[int, int]]) -> list[Tensor | None]:
+    """The starting tokens (1, L, C) of every result, checked against the (L, C) that each needs."""
+    if latents is None:
+        return [None] * len(shapes)
+    listed = isinstance(latents, (list, tuple)) and all(isinstance(one, Tensor) for one in latents)
+    if not listed and not (isinstance(latents, Tensor) and latents.ndim == 3):
+        raise UsageError(f"latents is {_kind(latents)}; give a tensor (results, L, C), or a list of tensors (L, C)")
+    check_count("latents", len(latents), len(shapes), "starts", "results")
+    for index, (one, shape) in enumerate(zip(latents, shapes, strict=True)):
+        if tuple(one.shape) != shape:
+            raise UsageError(
+                f"latents[{index}] is {tuple(one.shape)}; result {index} needs (tokens, channels) = {shape}"
+            )
+    return [one[None] for one in latents]
+
+
+def fit_source(image: Image.Image, design: ModelConfig, multiple: int, size: Size | None) -> Fit:
+    """The picture at the size the model works at, and the way back.
+
+    With a `size`, or at the picture's own size as published: rounded down to multiples, without keeping the ratio.
+    Otherwise about the area the design was trained at, in the picture's ratio.
+    """
+    if size is None and not design.keep_size:
+        return fit(image, area=design.native_area, multiple=multiple)
+    final = image.size if size is None else (size[0], size[1])
+    width, height = (max(side // multiple, 1) * multiple for side in final)
+    return Fit(resize(image, (width, height)), (0, 0, width, height), final)
+
+
+def check_options(
+    steps: Any, guidance: Any, copies: Any, size: Any, output_type: Any, strength_steps: Any, tensor_inputs: Any
+) -> None:
+    """What is a number or a word."""
+    for name, value in (("num_inference_steps", steps), ("num_images_per_image", copies)):
+        if not isinstance(value, Integral) or int(value) < 1:
+            raise UsageError(f"{name}={value!r}; give a whole number of at least 1")
+    if not isinstance(guidance, Real) or not math.isfinite(guidance):
+        raise UsageError(f"guidance_scale={guidance!r} is not a number; leave it out for the model's own")
+    if size is not None and not (
+        isinstance(size, (list, tuple))
+        and len(size) == 2
+        and all(isinstance(side, Integral) and int(side) > 0 for side in size)
+    ):
+        raise UsageError(f"size={size!r}; give (width, height) in pixels, both positive whole numbers")
+    if output_type not in OUTPUT_TYPES:
+        raise UsageError(f"output_type={output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}")
+    try:
+        first, last = strength_steps
+        sound = 0 <= first <= last <= 1
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise UsageError(f"strength_steps={strength_steps!r}; give (from, to) with 0 <= from <= to <= 1")
+    if unknown := [name for name in tensor_inputs if name != "latents"]:
+        raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown[0]!r}; a callback is given latents only")
+
+
+def check_count(name: str, found: int, expected: int, what: str, of: str) -> None:
+    """As many of one as of the other, or UsageError."""
+    if found != expected:
+        raise UsageError(f"{name} has {found} {what} for {expected} {of}; give as many, or one for all")
+
+
+def _one_each(
+    name: str, value: Any, kind: type, count: int, make: Callable[[Any, int], torch.Generator]
+) -> list[torch.Generator | None]:
+    """`value` for every result: None, one for all, or a list with one each."""
+    if value is None or isinstance(value, kind):
+        return [value if value is None else make(value, index) for index in range(count)]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, kind) for one in value):
+        raise UsageError(f"{name} is {_kind(value)}; give one {kind.__name__}, or a list with one per result")
+    check_count(name, len(value), count, "entries", "results")
+    return [make(one, 0) for one in value]
+
+
+def _weighted(member: Any, overall: tuple[float, ...], blocks: int) -> Weighted:
+    relation, own = (member, (1.0,)) if isinstance(member, Relation) else (member[0], as_strength(member[1], blocks))
+    length = max(len(own), len(overall))
+    spread = (values * length if len(values) == 1 else values for values in (own, overall))
+    return Weighted(relation, tuple(a * b for a, b in zip(*spread, strict=True)))
+
+
+def _is_weighted(value: Any) -> bool:
+    """A relation, or a (relation, strength) tuple; (relation, relation) is a list of two."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Relation):
+        return not _is_weighted(value[1]) and not isinstance(value[1], Relation)
+    return isinstance(value, Relation)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, Image.Image) for one in value)
+
+
+def _kind(value: Any) -> str:
+    """A value's type in words, for messages."""
+    if value is None:
+        return "missing"
+    if isinstance(value, (list, tuple)):
+        return "empty" if not value else f"a {type(value).__name__} of {type(value[0]).__name__}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,206 @@
+"""`Relation`: what one or more pairs show, encoded; a value that can be saved, named, weighted and combined.
+
+The file is safetensors: `tokens`, and `vector` where the design has one, with the metadata format, version, design
+(the fingerprint of the model that encoded it) and provenance (JSON). Importing this module loads no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import relation_adapter
+from relation_adapter.config import ModelConfig, to_dict
+from relation_adapter.editor import Pair
+from relation_adapter.errors import WeightsError
+from relation_adapter.files import reason, write_whole
+from relation_adapter.images import to_rgb
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor, nn
+
+FORMAT = "relation-adapter-relation"
+VERSION = "1"
+MODEL_FORMAT = "relation-adapter"
+
+# What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
+_DESIGN_FIELDS = (
+    "image_features",
+    "feature_dim",
+    "projector",
+    "roles",
+    "num_tokens",
+    "token_dim",
+    "resampler_layers",
+    "resampler_heads",
+    "relation_vector",
+    "exemplar_preparation",
+    "exemplar_size",
+    "position_features",
+    "pixel_factor",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """What one or more pairs show, as one model reads it.
+
+    tokens: (1, L, C). vector: (1, P), or None where the design has none. provenance: where it comes from, as plain JSON
+    values: `design` (fingerprint of the model that encoded it), `model`, `name`, `pairs` (a hash of every picture),
+    `created`, `package`. Without a `design` only the width of the tokens is compared with the model's.
+    """
+
+    tokens: Tensor
+    vector: Tensor | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name it was given, or else of which model it is."""
+        return str(self.provenance.get("name") or f"a relation of {self.provenance.get('model', 'an unknown model')}")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file whole or not at all; folders are created. Raises WeightsError where the disk refuses."""
+        from safetensors.torch import save
+
+        tensors = {"tokens": self.tokens} if self.vector is None else {"tokens": self.tokens, "vector": self.vector}
+        metadata = {
+            "format": FORMAT,
+            "version": VERSION,
+            "design": str(self.provenance.get("design", "")),
+            "provenance": json.dumps(dict(self.provenance)),
+        }
+        data = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata)
+        try:
+            write_whole(Path(path), data)
+        except OSError as error:
+            raise WeightsError(
+                f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Relation:
+        """Read a saved relation. Raises WeightsError, one line naming the file and the remedy."""
+        metadata, tensors = _read(path)
+        _check_format(path, metadata)
+        return cls(provenance=_provenance(path, metadata), **_checked_tensors(path, tensors))
+
+
+def fingerprint(design: ModelConfig, projector: nn.Module) -> str:
+    """What must agree for a relation to mean the same to two models: design and projector weights, 16 hex digits.
+
+    A few values of every weight, rounded to bfloat16, stand for all of it: cheap at 1.2 billion, and the same after
+    the model was stored or loaded in half precision.
+    """
+    import torch
+
+    values = to_dict(design)
+    digest = hashlib.sha256(json.dumps({key: values[key] for key in _DESIGN_FIELDS}).encode())
+    for name, weight in sorted(projector.state_dict().items()):
+        sample = weight.flatten()[:: max(1, weight.numel() // 64)].detach().cpu()
+        digest.update(f"{name}{tuple(weight.shape)}".encode())
+        digest.update(sample.to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def new_provenance(design: ModelConfig, mark: str, pairs: Sequence[Pair], name: str | None) -> dict[str, Any]:
+    """The provenance of a relation encoded now; `mark` is the model's fingerprint."""
+    return {
+        "design": mark,
+        "model": design.name,
+        "name": name,
+        "pairs": [{"before": picture_hash(before), "after": picture_hash(after)} for before, after in pairs],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "package": relation_adapter.__version__,
+    }
+
+
+def picture_hash(image: Image.Image) -> str:
+    """The same for pictures with equal pixels, whatever file they came from."""
+    image = to_rgb(image)
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def check_fits(relation: Relation, design: ModelConfig, mark: str) -> None:
+    """Refuse a relation that another model encoded. Raises WeightsError.
+
+    mark: the fingerprint of the model that is to use the relation.
+    """
+    found = relation.provenance.get("design")
+    if relation.tokens.ndim != 3 or relation.tokens.shape[0] != 1 or relation.tokens.shape[2] != design.token_dim:
+        raise WeightsError(
+            f"{relation.name}: its tokens are {tuple(relation.tokens.shape)}, {design.name} needs "
+            f"(1, any, {design.token_dim}); encode the pair again with this model"
+        )
+    if found and found != mark:
+        raise WeightsError(
+            f"{relation.name}: was encoded by another model ({relation.provenance.get('model')} {found}, not "
+            f"{design.name} {mark}); encode the pair again with this model"
+        )
+    if (relation.vector is not None) != design.relation_vector:
+        has, needs = ("has", "has none") if relation.vector is not None else ("lacks", "needs one")
+        raise WeightsError(
+            f"{relation.name}: it {has} a vector, {design.name} {needs}; encode the pair again with this model"
+        )
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            # Copied: where a tensor lies in the file would decide its alignment in memory, and that the rounding.
+            return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file; check the path") from error
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: not a relation, or cut short ({reason(error)}); copy it again, or make it anew from the pair"
+        ) from error
+
+
+def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
+    found, version = metadata.get("format"), metadata.get("version")
+    if found == MODEL_FORMAT:
+        raise WeightsError(f"{path}: is a model, not a relation; give it as the model")
+    if found != FORMAT:
+        raise WeightsError(f"{path}: is a safetensors file but not a relation; make one from a pair")
+    if version != VERSION:
+        raise WeightsError(
+            f"{path}: is a relation of format version {version}, this program reads {VERSION}; "
+            "encode the pair again, or use the version of this program that wrote it"
+        )
+
+
+def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        provenance = json.loads(metadata["provenance"])
+        if not isinstance(provenance, dict):
+            raise ValueError("not an object")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
+    return provenance | {"design": metadata.get("design", "")}
+
+
+def _checked_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Only what a relation holds, in its shape, floating and finite."""
+    shapes = {"tokens": 3, "vector": 2}
+    if "tokens" not in tensors or not tensors.keys() <= shapes.keys():
+        raise WeightsError(
+            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most a vector; encode the pair again"
+        )
+    for key, value in tensors.items():
+        sound = value.ndim == shapes[key] and value.shape[0] == 1 and value.numel() and value.is_floating_point()
+        if not sound or not value.isfinite().all():
+            raise WeightsError(
+                f"{path}: {key} is {tuple(value.shape)} of {value.dtype}, not finite numbers of shape (1, ...); "
+                "encode the pair again"
+            )
+    return tensors
