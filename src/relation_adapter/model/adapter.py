@@ -10,6 +10,7 @@ import torch
 from diffusers import ConfigMixin, FluxTransformer2DModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -46,6 +47,7 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.null_text = nn.Parameter(torch.zeros(self.design.text_length, shape.joint_attention_dim))
             self.null_pooled = nn.Parameter(torch.zeros(shape.pooled_projection_dim))
 
+    @apply_forward_hook
     def encode(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Features (B, K, N, F) of before and of after to relation tokens (B, L, C) and a vector (B, P) or None.
 
@@ -70,6 +72,7 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
             raise UsageError(f"{self.design.name} has no null for absent text; give an instruction.")
         return self.null_text.expand(batch, -1, -1), self.null_pooled.expand(batch, -1)
 
+    @apply_forward_hook
     def keys_values(
         self, tokens: Tensor, vector: Tensor | None = None, mask: Tensor | None = None
     ) -> RelationKeysValues:

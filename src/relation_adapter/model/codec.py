@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 
-class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PixelCodec(ModelMixin, ConfigMixin):
     """Pictures (B, 3, H, W) in [-1, 1] to latents (B, 3 f^2, H/f, W/f) and back, with AutoencoderKL's interface."""
 
     config_name = "config.json"
@@ -19,9 +20,10 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def __init__(self, factor: int = 4, scaling_factor: float = 1.0, shift_factor: float = 0.0) -> None:
         super().__init__()
         self.factor = factor
-        # diffusers reads device and dtype off the first parameter, and an empty weights file is none.
-        self.register_buffer("anchor", torch.zeros(1))
+        # diffusers and accelerate read device and dtype off the first parameter, and an empty weights file is none.
+        self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
 
+    @apply_forward_hook
     def encode(self, pictures: Tensor) -> SimpleNamespace:
         """Exact; the 'distribution' is a point, so sample and mode agree."""
         latents = torch.nn.functional.pixel_unshuffle(pictures, self.factor)
@@ -30,6 +32,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         )
         return SimpleNamespace(latent_dist=point)
 
+    @apply_forward_hook
     def decode(self, latents: Tensor, return_dict: bool = True) -> SimpleNamespace | tuple[Tensor]:
         """The inverse of encode."""
         pictures = torch.nn.functional.pixel_shuffle(latents, self.factor)

@@ -79,7 +79,7 @@ def relations_per_image(relation: Any, strength: Strength, count: int, blocks: i
     relation: one, a (relation, strength) tuple, a list of these for all images, or a list of such lists, one an image.
     """
     lists = [relation] * count
-    if isinstance(relation, (list, tuple)) and not _is_weighted(relation) and not any(map(_is_weighted, relation)):
+    if isinstance(relation, (list, tuple)) and relation and not any(map(_is_weighted, [relation, *relation])):
         check_count("relation", len(relation), count, "lists of relations", "images")
         lists = list(relation)
     overall = as_strength(strength, blocks)
