@@ -22,7 +22,7 @@ from relation_adapter.model.projectors import PairResampler, PooledMLP
 KEY_NORM_EPS = 1e-5  # of the weightless RMSNorm on K' in the published processor
 
 
-class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class RelationAdapter(ModelMixin, ConfigMixin):
     """All weights that read a relation: the projector, and a key and a value matrix per block (doubles first).
 
     Args:
@@ -31,7 +31,7 @@ class RelationAdapter(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     config_name = "config.json"
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config
     def __init__(self, design: dict[str, Any]) -> None:
         super().__init__()
         self.design = from_dict(ModelConfig, design, "adapter config")

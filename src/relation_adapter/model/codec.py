@@ -16,7 +16,7 @@ class PixelCodec(ModelMixin, ConfigMixin):
 
     config_name = "config.json"
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config
     def __init__(self, factor: int = 4, scaling_factor: float = 1.0, shift_factor: float = 0.0) -> None:
         super().__init__()
         self.factor = factor

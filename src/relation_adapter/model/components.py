@@ -155,12 +155,14 @@ def tiny(name: str, seed: int = 0) -> Components:
     """
     components = build(tiny_design(name), seed)
     design = components.design
-    if not design.pixel_factor:
-        components.vae = _tiny_vae(design)
-    if design.text != "none":
-        _add_tiny_text(components)
-    if design.image_features != "latents":
-        _add_tiny_image_encoder(components)
+    with torch.random.fork_rng(devices=[]):  # `randomise` adds to the biases that the classes start with
+        torch.manual_seed(seed)
+        if not design.pixel_factor:
+            components.vae = _tiny_vae(design)
+        if design.text != "none":
+            _add_tiny_text(components)
+        if design.image_features != "latents":
+            _add_tiny_image_encoder(components)
     generator = torch.Generator().manual_seed(seed)
     for part in vars(components).values():
         if isinstance(part, nn.Module):

@@ -66,8 +66,7 @@ def as_pairs(pairs: Any, name: str = "pairs") -> list[Pair]:
 
 def pairs_per_image(pairs: Any, count: int) -> list[list[Pair]]:
     """The pairs of every image; one list for all of them gives a list of length 1."""
-    nested = isinstance(pairs, (list, tuple)) and not _is_pair(pairs) and pairs and not any(map(_is_pair, pairs))
-    if not nested:
+    if not isinstance(pairs, (list, tuple)) or not pairs or not all(map(_is_pair_list, pairs)):
         return [as_pairs(pairs)]
     check_count("pairs", len(pairs), count, "lists of pairs", "images")
     return [as_pairs(one, f"pairs[{index}]") for index, one in enumerate(pairs)]
@@ -215,6 +214,10 @@ def _is_weighted(value: Any) -> bool:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, Image.Image) for one in value)
+
+
+def _is_pair_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and not any(isinstance(one, Image.Image) for one in value)
 
 
 def _kind(value: Any) -> str:

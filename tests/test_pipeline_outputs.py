@@ -1,0 +1,139 @@
+"""What comes out of the pipeline, and what can be hung on it on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FirstBlockCacheConfig
+from PIL import Image
+from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
+from samples import natural, noise
+
+from relation_adapter.detail import transfer_detail
+from relation_adapter.images import fit
+
+# Sizes and outputs
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("size", [(1, 1), (50, 31), (16, 200), (2000, 2)])
+def test_any_size_comes_back_as_it_was(name: str, size: tuple[int, int]) -> None:
+    image = shared(name)(image=noise(*size), relation=relation(name), seed=0, num_inference_steps=1).images[0]
+    assert image.size == size and image.mode == "RGB"
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_an_explicit_size_is_what_the_model_works_at_and_returns(name: str) -> None:
+    pipe = shared(name)
+    options = {"image": source(0, 50, 40), "relation": relation(name), "seed": 0, "num_inference_steps": 1}
+    tokens = pipe(size=(64, 48), output_type="latent", **options).images
+    assert tokens.shape[1] == 64 * 48 // pipe.multiple**2
+    assert pipe(size=(64, 48), **options).images[0].size == (64, 48)
+    assert pipe(size=(67, 49), **options).images[0].size == (67, 49)
+
+
+@pytest.mark.parametrize("kind", ["np", "pt", "pil", "latent"])
+@pytest.mark.parametrize("name", ("published", "mini"))
+def test_every_output_type_shows_the_same_picture(name: str, kind: str) -> None:
+    pipe = shared(name)
+    options = {"relation": relation(name), "seed": 0, "size": (32, 32)}
+    wanted = np.stack([np.asarray(one) for one in pipe(image=[source(0), source(1)], **options).images])
+    images = pipe(image=[source(0), source(1)], output_type=kind, **options).images
+    (unnamed,) = pipe(image=[source(0), source(1)], output_type=kind, return_dict=False, **options)
+    assert type(unnamed) is type(images)
+    if kind == "latent":
+        assert images.shape[0] == 2 and images.shape[2] == pipe.design.transformer.out_channels
+        return
+    if kind == "pt":
+        assert images.shape == (2, 3, 32, 32)
+        images = images.permute(0, 2, 3, 1).numpy()
+    shown = [np.asarray(one) for one in images] if kind == "pil" else np.round(images * 255)
+    assert largest(shown, wanted) == 0
+
+
+def test_arrays_of_different_sizes_come_as_a_list() -> None:
+    sources = [source(0, 20, 30), source(1, 40, 10)]
+    for kind, shapes in (("np", [(30, 20, 3), (10, 40, 3)]), ("pt", [(3, 30, 20), (3, 10, 40)])):
+        images = shared("mini")(image=sources, relation=relation("mini"), seed=0, output_type=kind).images
+        assert [tuple(one.shape) for one in images] == shapes
+        assert all(0 <= one.min() and one.max() <= 1 for one in images)
+
+
+def test_a_large_picture_keeps_its_detail_unless_told_otherwise() -> None:
+    pipe, large = shared("mini"), natural(256)
+    options = {"image": large, "relation": relation("mini"), "seed": 0}
+    small = fit(large, area=pipe.design.native_area, multiple=pipe.multiple)
+    result = pipe(size=small.image.size, **{**options, "image": small.image}).images[0]
+    kept, plain = pipe(**options).images[0], pipe(detail=False, **options).images[0]
+    assert largest(kept, transfer_detail(large, small.image, result)) == 0
+    assert largest(plain, small.restore(result)) == 0
+
+
+def test_a_picture_with_transparency_is_read_on_white() -> None:
+    clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    options = {"relation": relation("mini"), "seed": 0}
+    on_white = shared("mini")(image=Image.new("RGB", (32, 32), "white"), **options).images[0]
+    assert largest(shared("mini")(image=clear, **options).images[0], on_white) == 0
+
+
+# Callbacks, progress and hooks
+
+
+def test_a_callback_may_change_the_latents_and_stop() -> None:
+    pipe = pipeline("published")
+    seen: list[tuple[int, float]] = []
+
+    def zero(_: Any, step: int, time: torch.Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+        seen.append((step, float(time)))
+        pipe._interrupt = step == 1
+        return {"latents": torch.zeros_like(kwargs["latents"])}
+
+    made = edit(pipe, relation=relation("published"), num_inference_steps=4, callback_on_step_end=zero)
+    assert not made.any()
+    assert [step for step, _ in seen] == [0, 1]
+    assert seen[0][1] == 1000 > seen[1][1]
+
+
+def test_the_progress_bar_counts_all_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = pipeline("mini")
+    pipe.set_progress_bar_config(desc="editing")
+    edit(pipe, image=[source(0), source(1, 48, 24)], relation=relation("mini"), num_inference_steps=3)
+    assert "editing: 100%" in capsys.readouterr().err
+    pipe.set_progress_bar_config(disable=True)
+    edit(pipe, relation=relation("mini"))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ("directed", "mini"))
+def test_offloaded_parts_give_the_same_and_are_freed_on_every_way_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, given = pipeline(name), {"pairs": [pair()]}
+    wanted = edit(pipe, **given)
+    pipe.enable_model_cpu_offload(device="cpu")
+    freed: list[int] = []
+    free = pipe.maybe_free_model_hooks
+    monkeypatch.setattr(pipe, "maybe_free_model_hooks", lambda: (freed.append(1), free()))
+    assert (edit(pipe, **given) == wanted).all()
+    assert pipe(image=source(), output_type="pil", return_dict=False, seed=0, **given)[0][0].size == (32, 32)
+    pipe.encode_relation([pair()])
+
+    def fail(*_: Any) -> None:
+        raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError):
+        edit(pipe, callback_on_step_end=fail, **given)
+    assert len(freed) == 4
+
+
+def test_stateful_caches_are_reset_between_calls() -> None:
+    """With a cache that would skip every block but the first, a second call still starts anew."""
+    pipe, given = pipeline("published"), {"relation": relation("published"), "num_inference_steps": 4}
+    exact = edit(pipe, **given)
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e9))
+    first, second = edit(pipe, **given), edit(pipe, **given)
+    assert (first == second).all()
+    assert largest(first, exact) > 0
