@@ -107,8 +107,8 @@ class RelationPipeline(DiffusionPipeline):
             return cls._from_folder(path, options)
         if path.suffix != ".safetensors":
             raise UsageError(
-                f"No model is called {str(model)!r}; give {', '.join(SHIPPED)}, the folder of a saved pipeline, "
-                "or a .safetensors file"
+                f"No model is called {str(model)!r}; there are: {', '.join(SHIPPED)}, the folder of a saved pipeline, "
+                "a .safetensors file"
             )
         dtype = options.pop("torch_dtype", None) or options.pop("dtype", None) or torch.float32
         if options:
@@ -126,7 +126,7 @@ class RelationPipeline(DiffusionPipeline):
         except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
             # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
             raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error
-        _align(pipe.transformer, pipe.adapter)
+        _align(*(part for part in pipe.components.values() if isinstance(part, torch.nn.Module)))
         return pipe
 
     @property
