@@ -122,7 +122,8 @@ def test_a_killed_run_ends_at_the_same_weights(whole: Path, tmp_path: Path) -> N
     process.wait()
     run("debug", SHORT, tmp_path)
     assert same_weights(whole, tmp_path)
-    assert (whole / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+    models = [load_file(folder / "model.safetensors") for folder in (whole, tmp_path)]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0].keys() | models[1].keys())
 
 
 def test_an_interrupted_run_saves_the_step_it_is_at(tmp_path: Path) -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from relation_adapter.errors import UsageError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 PART_SUFFIX = ".part"
+LOCK_NAME = ".lock"
 
 
 @contextmanager
@@ -49,3 +58,29 @@ def reason(error: BaseException) -> str:
     """What an exception of another library says, in one line: "No space left on device"."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made where it is missing, for this process.
+
+    The system lets go of the lock when the process ends, however it ends. Raises UsageError where the folder cannot be
+    made or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_NAME).open("a+b")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be used as the output folder ({reason(error)}); choose another") from error
+    with file:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                # Not flock: worker processes would inherit it, and for a while outlive a killed parent with it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: another process works in this folder; wait for it or choose another"
+            ) from error
+        yield

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import FileIO
 from pathlib import Path
@@ -20,19 +18,13 @@ from PIL import Image
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
 from relation_adapter.editor import Editor, EditRequest
 from relation_adapter.errors import InputError, UsageError
-from relation_adapter.files import reason, remove_parts, write_whole
+from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.images import open_picture, save_picture, to_rgb
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, Row], None]
 
 ROWS_NAME = "rows.jsonl"
-LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ def generate(
     if isinstance(quads, (str, os.PathLike)):
         quads = read_quads(quads)
     folder = Path(out)
-    with _locked(folder):
+    with locked_folder(folder):
         remove_parts(folder)
         plans = [_plan(index, quad, editor.name, seed, folder) for index, quad in enumerate(quads)]
         rows = _resumed(folder, plans)
@@ -233,24 +225,3 @@ def _refused(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"{folder / ROWS_NAME}: cannot be written ({reason(error)}); free some space and run the same again"
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process. The system lets go of the lock when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_NAME).open("a+b")
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used as the output folder ({reason(error)}); choose another") from error
-    with file:
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(
-                f"{folder}: another process works in this folder; wait for it or choose another"
-            ) from error
-        yield

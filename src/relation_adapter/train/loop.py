@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from relation_adapter.config import to_dict
 from relation_adapter.data.dataset import Batch, ProceduralBatches
 from relation_adapter.errors import InputError
-from relation_adapter.files import reason, remove_parts, write_whole
+from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.model.components import Components, build
 from relation_adapter.model.flow import sample_times
 from relation_adapter.model.weights import save_model
@@ -37,18 +37,28 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def train(config: TrainConfig, folder: Path) -> Path:
     """Train until `config.steps` and return the file of the averaged weights, `folder/model.safetensors`.
 
-    The folder also holds config.json, state.safetensors (to go on), log.jsonl (a line every few steps) and validation
-    sheets. Raises InputError when the disk refuses, or when the loss is no number: the last state is then safe.
+    The folder also holds config.json, state.safetensors (to go on) and log.jsonl (a line every few steps, and the
+    validation). Raises UsageError when another process trains there, InputError when the disk refuses or the loss is
+    no number: the last state is then safe.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_parts(folder)
-    components = build(config.model, seed=config.seed)
-    state = TrainState(components, config)
-    if (folder / STATE_NAME).exists():
-        state.load(folder)
-    write_whole(folder / "config.json", json.dumps(to_dict(config), indent=1).encode())
+    with locked_folder(folder):
+        remove_parts(folder)
+        components = build(config.model, seed=config.seed)
+        state = TrainState(components, config)
+        if (folder / STATE_NAME).exists():
+            state.load(folder)
+        _write_config(config, folder)
+        _run(components, state, folder)
+        with averaged(state):
+            save_model(folder / MODEL_NAME, components, provenance=_provenance(state), dtype=torch.bfloat16)
+    return folder / MODEL_NAME
+
+
+def _run(components: Components, state: TrainState, folder: Path) -> None:
+    """All steps that are left."""
+    config = state.config
     loader = _loader(config, first=state.step)
     progress = tqdm(loader, total=config.steps, initial=state.step, unit="step", dynamic_ncols=True)
     with _stop_requests() as stop:
@@ -65,10 +75,14 @@ def train(config: TrainConfig, folder: Path) -> Path:
                 raise KeyboardInterrupt
             if state.step % config.validate_every == 0 or last:
                 with averaged(state):
-                    _log(folder, {"step": state.step, **validate(components, config, folder, state.step)})
-    with averaged(state):
-        save_model(folder / MODEL_NAME, components, provenance=_provenance(state), dtype=torch.bfloat16)
-    return folder / MODEL_NAME
+                    _log(folder, {"step": state.step, **validate(components, config)})
+
+
+def _write_config(config: TrainConfig, folder: Path) -> None:
+    try:
+        write_whole(folder / "config.json", json.dumps(to_dict(config), indent=1).encode())
+    except OSError as error:
+        raise InputError(f"{folder / 'config.json'}: cannot be written ({reason(error)}); free some space") from error
 
 
 def _loader(config: TrainConfig, first: int) -> Iterable[Batch]:

@@ -30,12 +30,13 @@ def flow_errors(components: Components, batch: Batch, t: Tensor, noise: torch.Ge
     latents = encode_pictures(components.vae, batch.source)
     source, target = pack(latents), pack(encode_pictures(components.vae, batch.target))
     start = source if design.start == "source" else torch.randn(target.shape, generator=noise)
+    text, pooled = components.adapter.null_condition(len(batch))
     given = Conditions(
         source=source,
         rows=latents.shape[2] // 2,
         columns=latents.shape[3] // 2,
-        text=components.adapter.null_text.expand(len(batch), -1, -1),
-        pooled=components.adapter.null_pooled.expand(len(batch), -1),
+        text=text,
+        pooled=pooled,
         relations=[relation],
         guidance=design.guidance,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ BATCHES = 4
 
 
 @torch.no_grad()
-def validate(components: Components, config: TrainConfig, folder: Path, step: int) -> dict[str, Any]:
+def validate(components: Components, config: TrainConfig) -> dict[str, Any]:
     """Error over that of doing nothing at t = 1, over all quads and per task."""
     mix = replace(config.data, shapes=((config.data.size, config.data.size),), two_pairs=0.0)
     batches = ProceduralBatches(mix, config.batch, BATCHES, config.seed + VALIDATION_SEED)
