@@ -191,7 +191,8 @@ WEIGHTS = {
     "version.safetensors": "error: version.safetensors: is of format version 2, this program reads 1",
     "design.safetensors": "error: design.safetensors: lacks adapter.",
     "look.safetensors": "error: look.safetensors: is a safetensors file, but not a model of this program",
-    "pickle.bin": "error: pickle.bin: not a safetensors file, or cut short (",
+    "pickle.bin": "error: No model is called 'pickle.bin'; "
+    "there are: mini, the folder of a saved pipeline, a .safetensors file",
     "pickle.safetensors": "error: pickle.safetensors: not a safetensors file, or cut short (",
 }
 

@@ -58,7 +58,8 @@ def test_as_a_module() -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 sys.path.insert(0, sys.argv[1])
 from test_cli import turned
 from relation_adapter.cli import editors, main

@@ -120,12 +120,17 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
 
     how = edit.add_argument_group("how")
     _add_model(how)
-    how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words, for models that read text")
+    how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words; mini reads none")
     how.add_argument("--strength", type=flags.finite(), default=1.0, metavar="S", help="1 as shown, 0 not at all")
     how.add_argument("--steps", type=flags.whole(1, 1000), metavar="N", help="steps of the sampler")
     how.add_argument("--guidance", type=flags.finite(0), metavar="G", help="guidance scale, where the model has one")
     how.add_argument("--seed", type=flags.whole(0, flags.MAX_SEED), default=0, metavar="N", help="default 0")
-    how.add_argument("--size", type=flags.size, metavar="WxH", help="of the result in pixels; default: the source's")
+    how.add_argument(
+        "--size",
+        type=flags.size,
+        metavar="WxH",
+        help="to work at and to return, in pixels; default: the model's own, brought back to the source's",
+    )
     how.add_argument(
         "--memory", type=int, choices=MEMORY_GIB, help="GPU memory in GiB to stay within, for models that are large"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from relation_adapter.cli.say import say
 from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.relation import Relation, check_fits, fingerprint
+from relation_adapter.relation import Relation
 
 if TYPE_CHECKING:
     from relation_adapter.pipeline import RelationPipeline
@@ -71,29 +71,32 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
         "size": options.size,
     }
     choices = {key: value for key, value in choices.items() if value is not None}
+    # All that changes results is in the name: a batch goes on only with what an editor of the same name has made.
     name = " ".join([options.model, *(f"{key}={value}" for key, value in choices.items())])
     if pairs is None:
         from relation_adapter.pipeline import RelationEditor
 
-        return _Named(RelationEditor(pipe, **choices), name)
+        return RelationEditor(pipe, name, **choices)
+    if options.instruction and pipe.design.text == "none":
+        say(f"note: {options.model} reads no text; --instruction has no effect")
     for relation, _ in saved:
-        check_fits(relation, pipe.adapter.design, fingerprint(pipe.adapter.design, pipe.adapter.projector))
-    own = [(pipe.encode_relation(list(pairs)), 1.0)] if pairs else []
+        pipe.check_relation(relation)
+    own = [(pipe.encode_relation(pairs), 1.0)] if pairs else []
     return _WithRelations(pipe, [*own, *saved], choices, name)
 
 
 def encode(model: str, pairs: Sequence[Pair], name: str) -> Relation:
     """What the pairs show, under a name."""
-    return _renamed(open_pipeline(model).encode_relation(list(pairs)), name)
+    return open_pipeline(model).encode_relation(pairs, name)
 
 
 def _saved_relations(options: Namespace) -> list[tuple[Relation, float]]:
     """The relations of --relation, called by their files, so that a message about one says which. WeightsError."""
-    return [(_renamed(Relation.load(given.path), str(given.path)), given.strength) for given in options.relation]
-
-
-def _renamed(relation: Relation, name: str) -> Relation:
-    return replace(relation, provenance={**relation.provenance, "name": name})
+    loaded = [(Relation.load(given.path), given) for given in options.relation]
+    return [
+        (replace(relation, provenance={**relation.provenance, "name": str(given.path)}), given.strength)
+        for relation, given in loaded
+    ]
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,3 @@ class _WithRelations:
             **self.choices,
         )
         return EditResult(made.images[0], seconds=0.0)
-
-
-@dataclass(frozen=True)
-class _Named:
-    """An editor under a name that holds all that changes its results: a batch resumes only what has the same name."""
-
-    editor: Editor
-    name: str
-
-    def edit(self, request: EditRequest) -> EditResult:
-        return self.editor.edit(request)
