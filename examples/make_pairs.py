@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from relation_adapter.data.schema import Quad, write_quads
+from relation_adapter.data.schema import Category, Quad, write_quads
 from relation_adapter.images import open_picture, resize, save_picture
 from relation_adapter.procedural import task
 
@@ -34,14 +34,14 @@ class Example:
 
 
 EXAMPLES = (
-    Example("sepia", "sepia", {"colour": [255, 214, 165], "strength": 0.95}, "coffee", "astronaut", "Turn it sepia."),
+    Example("sepia", "sepia", {"colour": [255, 214, 165], "strength": 0.95}, "coffee", "chelsea", "Turn it sepia."),
     Example("grayscale", "grayscale", {"factor": 0.0}, "astronaut", "coffee", "Take the colours away."),
-    Example("negative", "negative", {"channels": [1, 1, 1], "strength": 1.0}, "chelsea", "hubble", "Invert it."),
+    Example("negative", "negative", {"channels": [1, 1, 1], "strength": 1.0}, "chelsea", "astronaut", "Invert it."),
     Example("brighten", "brighten", {"gain": 1.25, "offset": 0.05, "gamma": 0.65}, "coffee", "rocket", "Brighten it."),
     Example("darken", "darken", {"gain": 0.7, "offset": -0.03, "gamma": 1.5}, "astronaut", "chelsea", "Darken it."),
     Example("tint", "tint", {"colour": [64, 150, 230], "strength": 0.75}, "chelsea", "coffee", "Tint it blue."),
-    Example("posterize", "posterize", {"levels": 3}, "coffee", "astronaut", "Reduce it to a few flat colours."),
-    Example("flip", "horizontal flip", {}, "astronaut", "chelsea", "Mirror it left to right."),
+    Example("duotone", "duotone", {"colours": [[20, 24, 70], [250, 200, 120]]}, "coffee", "rocket", "Two colours."),
+    Example("vignette", "vignette", {"inner": 0.36, "strength": 0.9}, "astronaut", "chelsea", "Darken the corners."),
 )
 
 
@@ -62,8 +62,9 @@ def main() -> None:
         names = folder / "before.jpg", folder / "after.jpg"
         for picture, path in zip(make_pair(example), names, strict=True):
             save_picture(picture, path)
+        category = cast("Category", task(example.task).category)
         source = HERE / "photos" / f"{example.source}.jpg"
-        quads.append(Quad(*names, source, None, example.instruction, example.task, "low_level", "seen"))
+        quads.append(Quad(*names, source, None, example.instruction, example.task, category, "seen"))
     write_quads(HERE / "quads.jsonl", quads)
     print(f"{len(quads)} pairs and quads.jsonl written to {HERE}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import os
 import signal
 import subprocess
 import sys
@@ -117,3 +118,12 @@ def test_a_batch_stopped_half_way_is_completed_by_the_same_command(
     assert main([*line[:-1], str(tmp_path / "unbroken")]) == 0
     assert pictures(out) == pictures(tmp_path / "unbroken")
     assert without_seconds(out) == without_seconds(tmp_path / "unbroken")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "relation_adapter", "models", "list"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and "Broken" not in done.stderr

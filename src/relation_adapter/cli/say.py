@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -26,7 +27,11 @@ def result(text: object) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name may hold bytes that are no text; they go out as they came in.
         sys.stdout.reconfigure(errors="surrogateescape")
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader (`head`, `less`) has what it wanted; edits that are still to make go on all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
