@@ -48,6 +48,7 @@ _CORE = (
     *("horizontal flip", "vertical flip", "threshold", "duotone", "vignette"),
 )
 
+# Measured: benchmarks/photos.py, mean ratio to doing nothing SCORE (docs/log.md, 2026-11-24).
 _MINI = TrainConfig(
     model=MODELS["mini"],
     data=ProceduralMix(
@@ -58,7 +59,7 @@ _MINI = TrainConfig(
         core=_CORE,
         core_share=0.5,
     ),
-    steps=4000,
+    steps=4800,
     batch=32,
     weighting="relative",
     optimizer="muon",
