@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bad_files import write_all
+from bad_files import quad, write_all
 from PIL import Image
 from samples import WHITE, pixel
 
@@ -232,6 +232,18 @@ def test_the_good_ones_work(said: Said, capsys: pytest.CaptureFixture[str]) -> N
     assert open_picture("made.png").size == (12, 8)
     assert main(["models", "info", "mine.safetensors"]) == 0
     assert "mine" in [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_batch_does_not_go_on_with_other_settings(said: Said) -> None:
+    Path("one.jsonl").write_bytes(quad())
+    line = ["edit", "--quads", "one.jsonl", "-o", "batch-of-one", "--model", "tiny.safetensors", "--steps", "1"]
+    assert main(line) == 0
+    assert said() == "1 edited, 0 failed, 0 done before"
+    assert main([*line, "--strength", "0.5"]) == 2
+    assert (
+        "batch-of-one holds results of model 'tiny.safetensors steps=1', not 'tiny.safetensors strength=0.5" in said()
+    )
 
 
 @pytest.mark.parametrize("name", ["void", "words", "short", "pickle"])

@@ -71,8 +71,7 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
         "size": options.size,
     }
     choices = {key: value for key, value in choices.items() if value is not None}
-    # All that changes results is in the name: a batch goes on only with what an editor of the same name has made.
-    name = " ".join([options.model, *(f"{key}={value}" for key, value in choices.items())])
+    name = _name(options)
     if pairs is None:
         from relation_adapter.pipeline import RelationEditor
 
@@ -83,6 +82,13 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
         pipe.check_relation(relation)
     own = [(pipe.encode_relation(pairs), 1.0)] if pairs else []
     return _WithRelations(pipe, [*own, *saved], choices, name)
+
+
+def _name(options: Namespace) -> str:
+    """The model and all else that changes results: a batch goes on only with what an editor of the same name made."""
+    said = {"strength": options.strength, "steps": options.steps, "guidance": options.guidance, "size": options.size}
+    defaults = {"strength": 1.0}
+    return " ".join([options.model, *(f"{key}={value}" for key, value in said.items() if value != defaults.get(key))])
 
 
 def encode(model: str, pairs: Sequence[Pair], name: str) -> Relation:
