@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains the weights that ship as `mini`. Stop it at any time; the same command goes on where it stopped.
+# Trains weights like those that ship as `mini` (what that run did otherwise: docs/log.md).
+# Stop it at any time; the same command goes on where it stopped.
 # More settings at the end, e.g.: recipes/mini.sh --set steps=8000
 set -euo pipefail
 cd "$(dirname "$0")/.."

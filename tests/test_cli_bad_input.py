@@ -18,6 +18,8 @@ from samples import WHITE, pixel
 from relation_adapter.cli import editors, main
 from relation_adapter.editor import FunctionEditor
 from relation_adapter.images import open_picture
+from relation_adapter.model.components import tiny, tiny_design
+from relation_adapter.model.weights import save_model
 
 DOC = (Path(__file__).parent.parent / "docs" / "bad-input.md").read_text(encoding="utf-8")
 RESAVE = "open it in an image viewer and save it again as PNG or JPEG, or copy it again"
@@ -241,9 +243,28 @@ def test_a_batch_does_not_go_on_with_other_settings(said: Said) -> None:
     assert main(line) == 0
     assert said() == "1 edited, 0 failed, 0 done before"
     assert main([*line, "--strength", "0.5"]) == 2
-    assert (
-        "batch-of-one holds results of model 'tiny.safetensors steps=1', not 'tiny.safetensors strength=0.5" in said()
-    )
+    message = said()
+    assert message.startswith("error: batch-of-one holds results of model 'tiny.safetensors@")
+    assert " steps=1', not 'tiny.safetensors@" in message and " strength=0.5 steps=1'" in message
+
+
+def test_a_batch_does_not_go_on_with_other_weights_of_the_same_name(models: Path, said: Said) -> None:
+    Path("one.jsonl").write_bytes(quad())
+    line = ["edit", "--quads", "one.jsonl", "-o", "batch-of-two", "--model", "run", "--steps", "1"]
+    for seed, code in ((1, 0), (1, 0), (2, 2)):
+        save_model("run/model.safetensors", tiny("mini", seed))  # as a training run leaves it
+        assert main(line) == code
+        message = said()
+    assert "holds results of model 'run@" in message
+
+
+def test_flags_without_effect_and_far_sizes_are_told(models: Path, said: Said) -> None:
+    edit = ["edit", "--pair", "good.png", "good.png", "good.png", "--model", "tiny.safetensors"]
+    assert main([*edit, "-o", "guided.png", "--guidance", "7"]) == 0
+    assert "--guidance has no effect" in said()
+    side = 3 * round(tiny_design("mini").native_area ** 0.5)
+    assert main([*edit, "-o", "enlarged.png", "--size", f"{side}x{side}", "--steps", "1"]) == 0
+    assert "was trained at about" in said()
 
 
 @pytest.mark.parametrize("name", ["void", "words", "short", "pickle"])

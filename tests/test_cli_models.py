@@ -74,7 +74,7 @@ def test_info_on_a_saved_pipeline(model: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_list(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(models, "packaged", lambda name: model)
+    monkeypatch.setattr(models, "SHIPPED", {"mini": model})
     assert main(["models", "list"]) == 0
     head, line = capsys.readouterr().out.splitlines()
     assert head.split() == list(models.COLUMNS)

@@ -165,6 +165,12 @@ def test_no_tracked_text_names_a_machine() -> None:
     assert not found
 
 
+def test_no_number_is_left_open() -> None:
+    marks = ("TODO" + "-NUMBER", "SCO" + "RE ")
+    texts = [path for path in tracked() if path.suffix in {".md", ".py", ".sh", ".toml"}]
+    assert not [path.name for path in texts if any(mark in path.read_text() for mark in marks)]
+
+
 def test_links_between_the_pages_lead_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     links = {

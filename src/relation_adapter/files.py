@@ -18,6 +18,8 @@ else:
 
 PART_SUFFIX = ".part"
 LOCK_NAME = ".lock"
+# The models that come with the package.
+SHIPPED = {"mini": Path(__file__).parent / "weights" / "mini.safetensors"}
 
 
 @contextmanager

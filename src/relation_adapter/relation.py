@@ -48,7 +48,7 @@ _DESIGN_FIELDS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Relation:
     """What one or more pairs show, as one model reads it.
 
@@ -65,6 +65,11 @@ class Relation:
     def name(self) -> str:
         """The name it was given, or else of which model it is."""
         return str(self.provenance.get("name") or f"a relation of {self.provenance.get('model', 'an unknown model')}")
+
+    def __repr__(self) -> str:
+        return (
+            f"Relation(name={self.name!r}, tokens={tuple(self.tokens.shape)}, model={self.provenance.get('model')!r})"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file whole or not at all; folders are created. Raises WeightsError where the disk refuses."""

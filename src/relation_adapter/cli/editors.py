@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from relation_adapter.cli.say import say
 from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.relation import Relation
+from relation_adapter.files import SHIPPED
+from relation_adapter.relation import Relation, fingerprint
 
 if TYPE_CHECKING:
     from relation_adapter.pipeline import RelationPipeline
 
-BUILT_IN = ("mini",)
+BUILT_IN = tuple(SHIPPED)
+FAR_FROM_NATIVE = 4  # times the area a model was trained at, from which a --size is remarked on
 COMING = ("flux-dev",)
 
 
@@ -47,9 +49,11 @@ def open_pipeline(model: str) -> RelationPipeline:
     for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     import torch
+    from diffusers.utils import logging
 
     from relation_adapter.pipeline import RelationPipeline
 
+    logging.disable_progress_bar()
     pipe = RelationPipeline.from_pretrained(model)
     if torch.cuda.is_available():
         pipe.to("cuda")
@@ -67,28 +71,43 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
     choices = {
         "strength": None if options.strength == 1 else options.strength,
         "num_inference_steps": options.steps,
-        "guidance_scale": options.guidance,
+        "guidance_scale": options.guidance if pipe.design.transformer.guidance_embeds else None,
         "size": options.size,
     }
+    _tell(pipe, options, with_pairs=pairs is not None)
     choices = {key: value for key, value in choices.items() if value is not None}
-    name = _name(options)
+    name = _name(pipe, choices, options)
     if pairs is None:
         from relation_adapter.pipeline import RelationEditor
 
         return RelationEditor(pipe, name, **choices)
-    if options.instruction and pipe.design.text == "none":
-        say(f"note: {options.model} reads no text; --instruction has no effect")
     for relation, _ in saved:
         pipe.check_relation(relation)
     own = [(pipe.encode_relation(pairs), 1.0)] if pairs else []
     return _WithRelations(pipe, [*own, *saved], choices, name)
 
 
-def _name(options: Namespace) -> str:
-    """The model and all else that changes results: a batch goes on only with what an editor of the same name made."""
-    said = {"strength": options.strength, "steps": options.steps, "guidance": options.guidance, "size": options.size}
-    defaults = {"strength": 1.0}
-    return " ".join([options.model, *(f"{key}={value}" for key, value in said.items() if value != defaults.get(key))])
+def _tell(pipe: RelationPipeline, options: Namespace, with_pairs: bool) -> None:
+    """Say which flags have no effect on this model, or an effect that surprises."""
+    design = pipe.design
+    if with_pairs and options.instruction and design.text == "none":
+        say(f"note: {options.model} reads no text; --instruction has no effect")
+    if options.guidance is not None and not design.transformer.guidance_embeds:
+        say(f"note: {options.model} knows no guidance; --guidance has no effect")
+    if options.size and options.size[0] * options.size[1] > FAR_FROM_NATIVE * design.native_area:
+        side = round(design.native_area**0.5)
+        size = "x".join(map(str, options.size))
+        say(f"note: {options.model} was trained at about {side}x{side}; at {size} it is slow and gets worse")
+
+
+def _name(pipe: RelationPipeline, choices: Mapping[str, Any], options: Namespace) -> str:
+    """The model and all else that changes results: a batch goes on only with what an editor of the same name made.
+
+    The mark tells weights apart that lie under one path at different times.
+    """
+    mark = fingerprint(pipe.design, pipe.adapter)[:8]
+    said = {"strength": "strength", "steps": "num_inference_steps", "guidance": "guidance_scale", "size": "size"}
+    return " ".join([f"{options.model}@{mark}", *(f"{key}={choices[at]}" for key, at in said.items() if at in choices)])
 
 
 def encode(model: str, pairs: Sequence[Pair], name: str) -> Relation:

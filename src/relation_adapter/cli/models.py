@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections import Counter
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import relation_adapter
-from relation_adapter.cli.editors import BUILT_IN, check_model
+from relation_adapter.cli.editors import check_model
 from relation_adapter.cli.header import read_header
 from relation_adapter.cli.say import result, say
 from relation_adapter.errors import WeightsError
-from relation_adapter.files import reason
+from relation_adapter.files import SHIPPED, reason
 
 LICENCE = "Apache-2.0"  # of the weights inside the package, where they say nothing else
 FEW = 8  # tensors, up to which each one's shape is shown
@@ -23,7 +21,7 @@ COLUMNS = ("name", "design", "parameters", "size", "licence", "file")
 
 def list_models(options: Namespace) -> int:
     """The packaged models, one a line."""
-    rows = [_row(name, packaged(name)) for name in BUILT_IN if packaged(name).exists()]
+    rows = [_row(name, path) for name, path in SHIPPED.items() if path.exists()]
     if options.json:
         result(json.dumps(rows, indent=2))
         return 0
@@ -39,18 +37,13 @@ def list_models(options: Namespace) -> int:
 def info(options: Namespace) -> int:
     """Everything a model or a relation says of itself."""
     check_model(options)
-    path = packaged(options.model) if options.model in BUILT_IN else Path(options.model)
+    path = SHIPPED.get(options.model, Path(options.model))
     facts = _folder_facts(path) if path.is_dir() else _file_facts(path)
     if options.json:
         result(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         _print(facts)
     return 0
-
-
-def packaged(name: str) -> Path:
-    """Where the weights of a model that comes with the package lie."""
-    return Path(str(resources.files(relation_adapter))) / "weights" / f"{name}.safetensors"
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:

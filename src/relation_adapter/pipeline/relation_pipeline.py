@@ -18,7 +18,7 @@ from torch import Tensor
 from relation_adapter.config import ModelConfig
 from relation_adapter.editor import Pair
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.files import reason
+from relation_adapter.files import SHIPPED, reason
 from relation_adapter.images import Size
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
@@ -34,7 +34,7 @@ from relation_adapter.pipeline.pictures import stacked, to_output, to_tensor
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import Relation, check_fits, fingerprint, new_provenance
 
-SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini.safetensors"}
+MODEL_FILE = "model.safetensors"  # in the folder of a training run
 
 
 class RelationPipeline(DiffusionPipeline):
@@ -94,7 +94,8 @@ class RelationPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, model: str | os.PathLike[str], **options: Any) -> RelationPipeline:
-        """Load a model: "mini", which ships with this package; a folder of `save_pretrained`; or one of our files.
+        """Load a model: "mini", which ships with this package; a folder of `save_pretrained` or of a training
+        run; or one of our files.
 
         options: as for any diffusers pipeline, for a folder; `torch_dtype` alone for the others.
 
@@ -103,6 +104,8 @@ class RelationPipeline(DiffusionPipeline):
             WeightsError: a file or folder that cannot be used.
         """
         path = SHIPPED.get(str(model), Path(model))
+        if path.is_dir() and (path / MODEL_FILE).is_file() and not (path / cls.config_name).exists():
+            path = path / MODEL_FILE
         if path.is_dir():
             return cls._from_folder(path, options)
         if path.suffix != ".safetensors":

@@ -22,6 +22,7 @@ from relation_adapter.images import Fit, Size, fit, resize, to_rgb
 from relation_adapter.relation import Relation
 
 Strength = float | Sequence[float]
+LARGEST = 64  # times the area a design was trained at; attention grows with the square of it
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
@@ -108,6 +109,9 @@ def as_generators(seed: Any, generator: Any, count: int) -> list[torch.Generator
         raise UsageError("seed and generator are both given; give one of them")
     if seed is None:
         return _one_each("generator", generator, torch.Generator, count, lambda one, _: one)
+    seeds = seed if isinstance(seed, (list, tuple)) else [seed]
+    if not all(isinstance(one, Integral) and int(one) >= 0 for one in seeds):
+        raise UsageError(f"seed={seed!r}; give a whole number of at least 0, or a list with one per result")
     return _one_each("seed", seed, Integral, count, lambda one, index: torch.Generator().manual_seed(int(one) + index))
 
 
@@ -148,6 +152,11 @@ def fit_source(image: Image.Image, design: ModelConfig, multiple: int, size: Siz
     if size is None and not design.keep_size:
         return fit(image, area=design.native_area, multiple=multiple)
     final = image.size if size is None else (size[0], size[1])
+    if size is not None and size[0] * size[1] > LARGEST * design.native_area:
+        side = int((LARGEST * design.native_area) ** 0.5)
+        raise UsageError(
+            f"size={size[0]}x{size[1]} is far beyond what {design.name} was trained at; use up to about {side}x{side}"
+        )
     width, height = (max(side // multiple, 1) * multiple for side in final)
     return Fit(resize(image, (width, height)), (0, 0, width, height), final)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
-def run(preset_name: str, overrides: list[str], folder: Path) -> Path:
+def run(preset_name: str, overrides: list[str], folder: Path, tell: Callable[[str], None] | None = None) -> Path:
     """Train a preset into a folder, or go on with the run that is there; returns the file of the trained weights.
+
+    tell: is given the resolved config, and the step that a run goes on from, as lines of text.
 
     Raises:
         UsageError: an unknown preset or setting, or the folder holds a run with other settings.
@@ -15,4 +18,4 @@ def run(preset_name: str, overrides: list[str], folder: Path) -> Path:
     from relation_adapter.train.loop import train
     from relation_adapter.train.presets import PRESETS
 
-    return train(override(preset(PRESETS, preset_name), overrides), folder)
+    return train(override(preset(PRESETS, preset_name), overrides), folder, tell or (lambda _: None))

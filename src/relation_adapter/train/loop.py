@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,14 @@ LOG_EVERY = 10  # steps
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def train(config: TrainConfig, folder: Path) -> Path:
+def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
     """Train until `config.steps` and return the file of the averaged weights, `folder/model.safetensors`.
 
     The folder also holds config.json, state.safetensors (to go on) and log.jsonl (a line every few steps, and the
     validation). Raises UsageError when another process trains there, InputError when the disk refuses or the loss is
     no number: the last state is then safe.
     """
+    tell(json.dumps(to_dict(config)))
     if config.threads:
         torch.set_num_threads(config.threads)
     with locked_folder(folder):
@@ -49,6 +50,7 @@ def train(config: TrainConfig, folder: Path) -> Path:
         state = TrainState(components, config)
         if (folder / STATE_NAME).exists():
             state.load(folder)
+            tell(f"going on from step {state.step:,} of {config.steps:,}")
         _write_config(config, folder)
         _run(components, state, folder)
         with averaged(state):

@@ -48,7 +48,7 @@ _CORE = (
     *("horizontal flip", "vertical flip", "threshold", "duotone", "vignette"),
 )
 
-# Measured: benchmarks/photos.py, mean ratio to doing nothing SCORE (docs/log.md, 2026-11-24).
+# Measured: benchmarks/photos.py, mean ratio to doing nothing 0.31 (docs/log.md, 2026-11-24).
 _MINI = TrainConfig(
     model=MODELS["mini"],
     data=ProceduralMix(
