@@ -12,12 +12,11 @@ import torch
 from diffusers import FluxTransformer2DModel
 from diffusers.loaders import FluxLoraLoaderMixin
 from peft import LoraConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import reason
+from relation_adapter.model.weights import opened
 
 # All attention and feed-forward layers of the double blocks, query, key and value of the single ones: at rank 128 on
 # FLUX.1-dev these are the paper's 358.6 M weights.
@@ -117,14 +116,8 @@ def lora_names(transformer: FluxTransformer2DModel) -> list[str]:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights by diffusers' names, and the alphas that differ from the rank."""
-    try:
-        content = load_file(path)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file; check the path") from error
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path}: not a safetensors file, or cut short ({reason(error)}); copy or download it again"
-        ) from error
+    with opened(path) as file:
+        content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
         state, alphas = FluxLoraLoaderMixin.lora_state_dict(content, return_alphas=True)
     except (ValueError, KeyError, RuntimeError, NotImplementedError, AttributeError) as error:

@@ -78,7 +78,7 @@ def load_model(path: str | os.PathLike[str], dtype: torch.dtype = torch.float32)
         WeightsError: missing, cut short, not ours, of another version, or with keys or shapes that its config does
             not have; one line that names the file and the remedy.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         _, design = _checked_metadata(path, file.metadata() or {})
         transformer, adapter = _parts_of(path, design, file)
         # Copied: where a tensor lies in the file would decide its alignment in memory, and that the rounding.
@@ -97,7 +97,7 @@ def read_info(path: str | os.PathLike[str]) -> tuple[ModelConfig, dict[str, Any]
     Raises:
         WeightsError: as `load_model`, but for the weights themselves.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         provenance, design = _checked_metadata(path, file.metadata() or {})
     return design, provenance
 
@@ -133,7 +133,8 @@ def published_names(design: ModelConfig) -> dict[str, str]:
     return names
 
 
-def _opened(path: str | os.PathLike[str]) -> Any:
+def opened(path: str | os.PathLike[str]) -> Any:
+    """A safetensors file to read from, checked to be whole. Raises WeightsError, one line naming the file."""
     try:
         return safe_open(path, "pt")
     except FileNotFoundError as error:
@@ -222,7 +223,7 @@ def _published_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise WeightsError(f"{path}: no such file; check the path")
     if Path(path).suffix == ".safetensors":
-        with _opened(path) as file:
+        with opened(path) as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
         # weights_only: nothing in the pickle is run. A file in the old layout cannot be mapped into memory.
