@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.model.adapter import pad_tokens, with_strength
 from relation_adapter.model.attention import RelationKeysValues
+from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.flow import even_times, time_shift
+from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, SourceCache, source_keys_values, velocity
+from relation_adapter.pipeline.pictures import to_tensor
 from relation_adapter.pipeline.request import Item, Weighted
 from relation_adapter.relation import Relation
 
@@ -102,6 +106,64 @@ class Phases:
         if self.without is None:
             self.without = replace(self.conditions, relations=[], source_cache=None)
         return self.without
+
+
+def edited_tokens(
+    pipe: Any,
+    items: Sequence[Item],
+    encoded: tuple[Tensor, Tensor],
+    steps: int,
+    guidance: float,
+    strength_steps: tuple[float, float],
+    callback: Callable[..., Any] | None,
+) -> list[Tensor]:
+    """The tokens (1, L, C) of every item's picture, in order."""
+    device, dtype = pipe._execution_device, pipe.transformer.dtype
+    draws = [_draw(pipe, item, device, dtype) for item in items]
+    groups = grouped(draws)
+    store = RelationStore(pipe.adapter, (one.relation for item in items for one in item.relations), device)
+    text, pooled = (value.to(device, dtype) for value in encoded)
+    tokens: list[Tensor] = [draw.start for draw in draws]
+    with pipe.progress_bar(total=steps * len(groups)) as bar:
+
+        def on_step(step: int, time: Tensor, latents: Tensor) -> Tensor:
+            bar.update()
+            changed = callback(pipe, step, time, {"latents": latents}) if callback else None
+            return latents if changed is None else changed.get("latents", latents)
+
+        for group in groups:
+            members = [draws[number] for number in group]
+            first, sources = members[0], [draw.item.source for draw in members]
+            times = set_times(pipe.scheduler, pipe.design, steps, first.rows * first.columns, device)
+            given = Conditions(
+                source=torch.cat([draw.source for draw in members]),
+                rows=first.rows,
+                columns=first.columns,
+                text=text[sources],
+                pooled=pooled[sources],
+                relations=store.batch([draw.item.relations for draw in members]),
+                guidance=guidance,
+            )
+            start = torch.cat([draw.start for draw in members])
+            result = denoise(pipe, start, Phases(given, *strength_steps), times, on_step)
+            for number, one in zip(group, result.split(1), strict=True):
+                tokens[number] = one
+    return tokens
+
+
+def _draw(pipe: Any, item: Item, device: torch.device, dtype: torch.dtype) -> Draw:
+    """Encode an item's source and draw its start; a posterior sample comes before the noise, as published."""
+    pixels = to_tensor(item.fit.image).to(device)
+    source = encode_pictures(pipe.vae, pixels, pipe.design.source_latents, item.generator).to(dtype)
+    rows, columns = source.shape[2] // 2, source.shape[3] // 2
+    packed = pack(source)
+    if item.latents is not None:
+        start = item.latents.to(device, dtype)
+    elif pipe.design.start == "source":
+        start = packed
+    else:
+        start = pack(randn_tensor(source.shape, generator=item.generator, device=device, dtype=dtype))
+    return Draw(item, packed, start, rows, columns)
 
 
 def denoise(

@@ -13,12 +13,22 @@ from torch import Tensor
 
 from relation_adapter.detail import transfer_detail
 from relation_adapter.images import Fit
+from relation_adapter.model.latents import unpack
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """A picture as (1, 3, H, W) in [-1, 1], exactly as diffusers' `VaeImageProcessor` makes it."""
     values = torch.from_numpy(np.array(image, dtype=np.float32) / 255.0)
     return 2.0 * values.permute(2, 0, 1)[None] - 1.0
+
+
+def decode(pipe: Any, tokens: Tensor, height: int) -> Tensor:
+    """Tokens (1, L, C) to a picture (1, 3, H, W) in about [-1, 1]; height: H, px."""
+    config = pipe.vae.config
+    latents = unpack(tokens, height // pipe.multiple)
+    latents = latents / config.scaling_factor + config.shift_factor
+    decoded: Tensor = pipe.vae.decode(latents.to(pipe.vae.dtype), return_dict=False)[0]
+    return decoded
 
 
 def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence[Image.Image | None], kind: str) -> Any:

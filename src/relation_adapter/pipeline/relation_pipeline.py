@@ -5,36 +5,28 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.editor import Pair
-from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.files import SHIPPED, reason
+from relation_adapter.errors import UsageError
 from relation_adapter.images import Size
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
 from relation_adapter.model.components import Components
-from relation_adapter.model.features import encode_pictures
-from relation_adapter.model.latents import pack, unpack
-from relation_adapter.model.velocity import Conditions
-from relation_adapter.model.weights import load_model
 from relation_adapter.pipeline import request
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
-from relation_adapter.pipeline.flow_loop import Draw, Phases, RelationStore, denoise, grouped, set_times
-from relation_adapter.pipeline.pictures import stacked, to_output, to_tensor
+from relation_adapter.pipeline.flow_loop import edited_tokens
+from relation_adapter.pipeline.load import load_file, load_folder, model_path
+from relation_adapter.pipeline.pictures import decode, stacked, to_output
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import Relation, check_fits, fingerprint, new_provenance
-
-MODEL_FILE = "model.safetensors"  # in the folder of a training run
 
 
 class RelationPipeline(DiffusionPipeline):
@@ -103,34 +95,10 @@ class RelationPipeline(DiffusionPipeline):
             UsageError: no such model, or an option that does not apply to it.
             WeightsError: a file or folder that cannot be used.
         """
-        path = SHIPPED.get(str(model), Path(model))
-        if path.is_dir() and (path / MODEL_FILE).is_file() and not (path / cls.config_name).exists():
-            path = path / MODEL_FILE
+        path = model_path(model, cls.config_name)
         if path.is_dir():
-            return cls._from_folder(path, options)
-        if path.suffix != ".safetensors":
-            raise UsageError(
-                f"No model is called {str(model)!r}; there are: {', '.join(SHIPPED)}, the folder of a saved pipeline, "
-                "a .safetensors file"
-            )
-        dtype = options.pop("torch_dtype", None) or options.pop("dtype", None) or torch.float32
-        if options:
-            raise UsageError(
-                f"{next(iter(options))} does not apply to a single file; save_pretrained makes a folder of it"
-            )
-        return cls.from_components(load_model(path, dtype))
-
-    @classmethod
-    def _from_folder(cls, path: Path, options: dict[str, Any]) -> RelationPipeline:
-        if not (path / cls.config_name).is_file():
-            raise WeightsError(f"{path}: has no {cls.config_name}, so it is no saved pipeline; give another folder")
-        try:
-            pipe: RelationPipeline = super().from_pretrained(path, **options)
-        except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
-            # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
-            raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error
-        _align(*(part for part in pipe.components.values() if isinstance(part, torch.nn.Module)))
-        return pipe
+            return load_folder(path, cls.config_name, super().from_pretrained, options)
+        return cls.from_components(load_file(path, options))
 
     @property
     def design(self) -> ModelConfig:
@@ -226,12 +194,12 @@ class RelationPipeline(DiffusionPipeline):
         try:
             self._add_relations(items, relation, pairs, strength, len(pictures))
             encoded = embeds or encode_texts(self, texts, self._execution_device)
-            tokens = self._run(items, encoded, steps, float(guidance), strength_steps, callback_on_step_end)
+            tokens = edited_tokens(self, items, encoded, steps, float(guidance), strength_steps, callback_on_step_end)
             images: Any = stacked(tokens)
             if output_type != "latent":
                 keep = size is None and (not design.keep_size if detail is None else detail)
                 sources = [pictures[item.source] if keep else None for item in items]
-                decoded = [self._decode(one, item) for one, item in zip(tokens, items, strict=True)]
+                decoded = [decode(self, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)]
                 images = to_output(decoded, [item.fit for item in items], sources, output_type)
         finally:
             self.maybe_free_model_hooks()
@@ -268,74 +236,3 @@ class RelationPipeline(DiffusionPipeline):
             check_fits(one, self.design, mark)
         for item in items:
             item.relations = per_image[item.source]
-
-    def _run(
-        self,
-        items: Sequence[Item],
-        encoded: tuple[Tensor, Tensor],
-        steps: int,
-        guidance: float,
-        strength_steps: tuple[float, float],
-        callback: Callable[..., Any] | None,
-    ) -> list[Tensor]:
-        """The tokens (1, L, C) of every item's picture, in order."""
-        device, dtype = self._execution_device, self.transformer.dtype
-        draws = [self._draw(item, device, dtype) for item in items]
-        groups = grouped(draws)
-        store = RelationStore(self.adapter, (one.relation for item in items for one in item.relations), device)
-        text, pooled = (value.to(device, dtype) for value in encoded)
-        tokens: list[Tensor] = [draw.start for draw in draws]
-        with self.progress_bar(total=steps * len(groups)) as bar:
-
-            def on_step(step: int, time: Tensor, latents: Tensor) -> Tensor:
-                bar.update()
-                changed = callback(self, step, time, {"latents": latents}) if callback else None
-                return latents if changed is None else changed.get("latents", latents)
-
-            for group in groups:
-                members = [draws[number] for number in group]
-                first, sources = members[0], [draw.item.source for draw in members]
-                times = set_times(self.scheduler, self.design, steps, first.rows * first.columns, device)
-                given = Conditions(
-                    source=torch.cat([draw.source for draw in members]),
-                    rows=first.rows,
-                    columns=first.columns,
-                    text=text[sources],
-                    pooled=pooled[sources],
-                    relations=store.batch([draw.item.relations for draw in members]),
-                    guidance=guidance,
-                )
-                start = torch.cat([draw.start for draw in members])
-                result = denoise(self, start, Phases(given, *strength_steps), times, on_step)
-                for number, one in zip(group, result.split(1), strict=True):
-                    tokens[number] = one
-        return tokens
-
-    def _draw(self, item: Item, device: torch.device, dtype: torch.dtype) -> Draw:
-        """Encode an item's source and draw its start; a posterior sample comes before the noise, as published."""
-        pixels = to_tensor(item.fit.image).to(device)
-        source = encode_pictures(self.vae, pixels, self.design.source_latents, item.generator).to(dtype)
-        rows, columns = source.shape[2] // 2, source.shape[3] // 2
-        packed = pack(source)
-        if item.latents is not None:
-            start = item.latents.to(device, dtype)
-        elif self.design.start == "source":
-            start = packed
-        else:
-            start = pack(randn_tensor(source.shape, generator=item.generator, device=device, dtype=dtype))
-        return Draw(item, packed, start, rows, columns)
-
-    def _decode(self, tokens: Tensor, item: Item) -> Tensor:
-        """Tokens (1, L, C) to a picture (1, 3, H, W) in about [-1, 1]."""
-        config = self.vae.config
-        latents = unpack(tokens, item.fit.image.height // self.multiple)
-        latents = latents / config.scaling_factor + config.shift_factor
-        decoded: Tensor = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
-        return decoded
-
-
-def _align(*parts: torch.nn.Module) -> None:
-    """Copy weights that lie oddly in memory, as in the file they were mapped from: products would round differently."""
-    for weight in (weight for part in parts for weight in part.parameters()):
-        if weight.device.type == "cpu" and weight.is_floating_point() and weight.data_ptr() % 64:
-            weight.data = weight.data.clone()

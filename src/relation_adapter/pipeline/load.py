@@ -1,0 +1,71 @@
+"""A model by its name or path: what lies there, and a saved pipeline's folder or a single file loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relation_adapter.errors import UsageError, WeightsError
+from relation_adapter.files import SHIPPED, reason
+from relation_adapter.model.components import Components
+from relation_adapter.model.weights import load_model
+
+MODEL_FILE = "model.safetensors"  # in the folder of a training run
+
+
+def model_path(model: str | os.PathLike[str], index: str) -> Path:
+    """The folder of a saved pipeline, which holds `index`, or the .safetensors file, that `model` stands for.
+
+    Raises:
+        UsageError: no such model.
+    """
+    path = SHIPPED.get(str(model), Path(model))
+    if path.is_dir():
+        return path / MODEL_FILE if (path / MODEL_FILE).is_file() and not (path / index).exists() else path
+    if path.suffix != ".safetensors":
+        raise UsageError(
+            f"No model is called {str(model)!r}; there are: {', '.join(SHIPPED)}, the folder of a saved pipeline, "
+            "a .safetensors file"
+        )
+    return path
+
+
+def load_file(path: Path, options: dict[str, Any]) -> Components:
+    """The parts that one of our files holds, in `torch_dtype`.
+
+    Raises:
+        UsageError: an option that does not apply to a single file.
+        WeightsError: a file that cannot be used.
+    """
+    dtype = options.pop("torch_dtype", None) or options.pop("dtype", None) or torch.float32
+    if options:
+        raise UsageError(f"{next(iter(options))} does not apply to a single file; save_pretrained makes a folder of it")
+    return load_model(path, dtype)
+
+
+def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """The pipeline that diffusers' own `load` makes of a folder with `index`.
+
+    Raises:
+        WeightsError: no saved pipeline, or parts that are missing, damaged or of another kind.
+    """
+    if not (path / index).is_file():
+        raise WeightsError(f"{path}: has no {index}, so it is no saved pipeline; give another folder")
+    try:
+        pipe = load(path, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
+        raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error
+    _align(*(part for part in pipe.components.values() if isinstance(part, torch.nn.Module)))
+    return pipe
+
+
+def _align(*parts: torch.nn.Module) -> None:
+    """Copy weights that lie oddly in memory, as in the file they were mapped from: products would round differently."""
+    for weight in (weight for part in parts for weight in part.parameters()):
+        if weight.device.type == "cpu" and weight.is_floating_point() and weight.data_ptr() % 64:
+            weight.data = weight.data.clone()
