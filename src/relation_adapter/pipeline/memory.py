@@ -6,12 +6,20 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import psutil
 import torch
+from accelerate.hooks import CpuOffload, add_hook_to_module
+from accelerate.utils import send_to_device
+from accelerate.utils.memory import clear_device_cache
+from torch import nn
 
 from relation_adapter.errors import MissingExtraError, UsageError
 
 Placement = Literal["resident", "freed", "model", "group"]
 Quantization = Literal["none", "int8", "nf4"]
+
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,139 @@ def _need(package: str) -> None:
         raise MissingExtraError(f"{package} is not installed; pip install 'relation-adapter[quant]'")
 
 
-def place(pipe: Any, plan: MemoryPlan, device: torch.device | str) -> None:
-    """Put the parts of a pipeline where the plan wants them; load LoRAs and quantised weights before."""
-    if plan.placement != "resident":
-        raise NotImplementedError(plan.placement)
-    pipe.to(device)
+def place(pipe: Any, plan: MemoryPlan, device: torch.device | str | None = None) -> None:
+    """Put the parts of a pipeline where the plan wants them; a second call puts them elsewhere.
+
+    Quantised weights and LoRAs are loaded before; a LoRA that comes later finds its place too. device: default the
+    first GPU, or the CPU where there is none.
+    """
+    target = _device(device)
+    _undo(pipe)
+    if plan.gib <= 40 and hasattr(pipe.vae, "enable_tiling"):
+        pipe.vae.enable_tiling()  # in tiles of 1024 px, so only larger pictures are decoded otherwise than before
+    pipe._placed = (plan, target)
+    if plan.placement == "resident":
+        pipe.to(target)
+        return
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
+    staying = {"freed": {"transformer", "vae"}, "model": set(), "group": {"vae", "transformer"}}[plan.placement]
+    guests = [part for name, part in parts.items() if name not in staying]
+    for part in guests:
+        _move(part, CPU)
+    if plan.placement == "group":
+        transformer = parts.pop("transformer")
+        pipe._guests_leave = transformer.register_forward_pre_hook(lambda *_: _leave(guests))
+        _stream_blocks(transformer, target)
+    for part in parts.values():
+        add_hook_to_module(part, _Turn(target, guests, part in guests))
+        if part not in guests:
+            _move(part, target)
+
+
+def release(pipe: Any) -> None:
+    """Send everything off the device that does not stay there between two calls, however the last one ended."""
+    for part in pipe.components.values():
+        hook = getattr(part, "_hf_hook", None)
+        if isinstance(hook, _Turn) and hook.is_guest:
+            _move(part, CPU)
+    for block in pipe.transformer.modules():
+        registry = getattr(block, "_diffusers_hook", None)
+        streamed = registry and registry.get_hook("group_offloading")
+        if streamed:  # an exception leaves the running block and the next one behind
+            streamed.group.offload_()
+
+
+class OffloadMixin:
+    """Placement for a `DiffusionPipeline`: its own model offload, and an orderly end of every call."""
+
+    _placed: tuple[MemoryPlan, torch.device] | None = None
+    _guests_leave: Any = None
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
+        """As in diffusers, but every part leaves before any other comes, whatever the order of the calls.
+
+        diffusers sends off only the part that stands before in a fixed chain, so that the 9.5 GB of T5 would still be
+        there when the transformer comes. Without arguments an earlier placement is restored, as after loading a LoRA.
+        """
+        if gpu_id is None and device is None and self._placed is not None:
+            place(self, *self._placed)
+            return
+        target = _device(device)
+        place(self, MemoryPlan(24, "model", "none"), target if gpu_id is None else torch.device(target.type, gpu_id))
+
+    def maybe_free_model_hooks(self) -> None:
+        """Runs at the end of every call, also of one that raised or was interrupted."""
+        super().maybe_free_model_hooks()  # type: ignore[misc]
+        release(self)
+
+
+class _Turn(CpuOffload):
+    """Brings a part to the device when it is called; the guests, all but itself, leave before."""
+
+    def __init__(self, device: torch.device, guests: list[nn.Module], is_guest: bool) -> None:
+        super().__init__(device)
+        self.guests, self.is_guest = guests, is_guest
+
+    def init_hook(self, module: nn.Module) -> nn.Module:
+        return module
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        _leave([guest for guest in self.guests if guest is not module])
+        _move(module, self.execution_device)
+        return send_to_device(args, self.execution_device), send_to_device(kwargs, self.execution_device)
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    """With its number, as tensors report theirs."""
+    found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return torch.device("cuda", torch.cuda.current_device()) if found == torch.device("cuda") else found
+
+
+def _undo(pipe: Any) -> None:
+    pipe.remove_all_hooks()
+    if pipe._guests_leave is not None:
+        pipe._guests_leave.remove()
+        pipe._guests_leave = None
+    registry = getattr(pipe.transformer, "_diffusers_hook", None)
+    for name in ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading"):
+        if registry is not None:
+            registry.remove_hook(name, recurse=True)
+
+
+def _leave(guests: list[nn.Module]) -> None:
+    leaving = [guest for guest in guests if _move(guest, CPU)]
+    if leaving:
+        clear_device_cache()
+
+
+def _move(part: nn.Module, device: torch.device) -> bool:
+    """Whether it was elsewhere."""
+    first = next(part.parameters(), None)
+    if first is None or first.device == device:
+        return False
+    part.to(device)
+    return True
+
+
+def _stream_blocks(transformer: Any, device: torch.device) -> None:
+    """One block runs while the next one arrives; on devices without streams, one after the other."""
+    streams = device.type in ("cuda", "xpu")
+    transformer.enable_group_offload(
+        onload_device=device,
+        offload_device=CPU,
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=streams,
+        record_stream=streams,
+        low_cpu_mem_usage=streams and not _can_pin(transformer),
+    )
+
+
+def _can_pin(module: nn.Module) -> bool:
+    """Whether the host has room for a page-locked copy of all weights, made while the weights are there too.
+
+    torch rounds each page-locked tensor up to a power of two, and Windows locks at most half of the memory.
+    """
+    pinned = sum(1 << (tensor.nbytes - 1).bit_length() for tensor in module.parameters() if tensor.nbytes)
+    memory = psutil.virtual_memory()
+    return pinned < min(0.9 * memory.available, memory.total / 2)
