@@ -1,4 +1,4 @@
-"""`relation-adapter models`: what is at hand, and what is in a model or a relation."""
+"""`relation-adapter models`: what is at hand, what is in a model or a relation, a published adapter as safetensors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from relation_adapter.cli.editors import check_model
-from relation_adapter.cli.header import read_header
+from relation_adapter.cli.pipelines import FLUX, check_model
 from relation_adapter.cli.say import result, say
-from relation_adapter.errors import WeightsError
+from relation_adapter.config import MODELS, override, to_dict
+from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED, reason
+from relation_adapter.header import read_header
+from relation_adapter.hub import FLUX_DEV, Part, Places, find
 
+SUFFIX = ".safetensors"
+FLUX_PARAMETERS = 11_901_408_320 + 2_645_600_512 + 358_612_992  # base, adapter, LoRA
 LICENCE = "Apache-2.0"  # of the weights inside the package, where they say nothing else
 FEW = 8  # tensors, up to which each one's shape is shown
 COLUMNS = ("name", "design", "parameters", "size", "licence", "file")
@@ -21,7 +25,7 @@ COLUMNS = ("name", "design", "parameters", "size", "licence", "file")
 
 def list_models(options: Namespace) -> int:
     """The packaged models, one a line."""
-    rows = [_row(name, path) for name, path in SHIPPED.items() if path.exists()]
+    rows = [_row(name, path) for name, path in SHIPPED.items() if path.exists()] + [_flux_row()]
     if options.json:
         result(json.dumps(rows, indent=2))
         return 0
@@ -36,6 +40,8 @@ def list_models(options: Namespace) -> int:
 
 def info(options: Namespace) -> int:
     """Everything a model or a relation says of itself."""
+    if options.model == FLUX:
+        return _flux_info(options)
     check_model(options)
     path = SHIPPED.get(options.model, Path(options.model))
     facts = _folder_facts(path) if path.is_dir() else _file_facts(path)
@@ -56,6 +62,65 @@ def _row(name: str, path: Path) -> dict[str, Any]:
         "licence": facts.get("provenance", {}).get("licence", LICENCE),
         "file": str(path),
     }
+
+
+def _flux_row() -> dict[str, Any]:
+    """flux-dev, of which nothing is in the package; `file` says where its parts come from."""
+    return {
+        "name": FLUX,
+        "design": "published",
+        "parameters": FLUX_PARAMETERS,
+        "size": sum(part.size for part in FLUX_DEV.values()),
+        "licence": FLUX_DEV["base"].licence,
+        "file": ", ".join(dict.fromkeys(part.repo for part in FLUX_DEV.values())),
+    }
+
+
+def _flux_info(options: Namespace) -> int:
+    """Where the parts of flux-dev come from."""
+    facts = {"design": to_dict(MODELS["published"]), "parts": {name: _part(part) for name, part in FLUX_DEV.items()}}
+    if options.json:
+        result(json.dumps(facts, indent=2))
+    else:
+        _print(facts)
+    return 0
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "repo": part.repo,
+        "revision": part.revision,
+        "file": part.file or "a folder",
+        "size": _size(part.size),
+        "licence": part.licence + (", to be accepted on its page" if part.gated else ""),
+        "looked for as": ", ".join(part.local),
+    }
+
+
+def fetch(options: Namespace) -> int:
+    """Bring the parts of flux-dev here, so that --offline finds them; their paths on stdout."""
+    for name, part in FLUX_DEV.items():
+        say(f"{name}: {part.repo}, {_size(part.size)}")
+        result(find(part, Places(folder=options.weights, offline=False)))
+    return 0
+
+
+def convert(options: Namespace) -> int:
+    """A published adapter as safetensors with its configuration inside; the file on stdout."""
+    out = Path(options.out)
+    if out.suffix.lower() != SUFFIX:
+        raise UsageError(f"--out {out}: the result is a {SUFFIX} file; end the name in {SUFFIX}")
+    if out.is_dir() or (out.exists() and not options.force):
+        raise UsageError(f"{out}: there already; --force overwrites a file")
+    design = override(MODELS["published"], options.overrides)
+    import torch
+
+    from relation_adapter.model.published import convert_adapter
+
+    dtypes = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+    convert_adapter(options.file, out, design, dtypes[options.dtype])
+    result(out)
+    return 0
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
@@ -110,7 +175,7 @@ def _plain(value: object) -> str:
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _short(number: int) -> str:
