@@ -25,14 +25,14 @@ from relation_adapter.pipeline.agreement import Agreement
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.flow_loop import edited_tokens
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
-from relation_adapter.pipeline.memory import OffloadMixin
 from relation_adapter.pipeline.loras import Loras
+from relation_adapter.pipeline.memory import OffloadMixin
 from relation_adapter.pipeline.pictures import decode, stacked, to_output
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import Relation, check_fits, fingerprint, new_provenance
 
 
-class RelationPipeline(OffloadMixin, DiffusionPipeline):
+class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
     """Edits pictures by example: `pipe(image=source, relation=pipe.encode_relation([(before, after)])).images[0]`.
 
     transformer, adapter, vae and scheduler are always there; the text encoders (CLIP, then T5) and the image encoder
