@@ -56,8 +56,8 @@ class ProceduralBatches(Dataset[Batch]):
 
     def __init__(self, mix: ProceduralMix, batch: int, steps: int, seed: int) -> None:
         self.mix, self.batch, self.steps, self.seed = mix, batch, steps, seed
-        self.pixel_tasks = tasks(on_photos=True)
-        self.scene_tasks = tasks(on_photos=False)
+        self.pixel_tasks = tasks(on_photos=True, seen=True)
+        self.scene_tasks = tasks(on_photos=False, seen=True)
         self.shaped_tasks = [task for task in self.pixel_tasks if _keeps_shape(task)]
         self.core_tasks = [lookup(name) for name in mix.core]
 

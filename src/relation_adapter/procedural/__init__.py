@@ -13,7 +13,7 @@ import numpy as np
 
 from relation_adapter.errors import UsageError
 
-from . import customized, editing, low_level, style
+from . import customized, editing, geometry, low_level, style, style_tones
 from .draws import Params
 from .pixels import Picture
 from .task import CATEGORIES, PixelTask, SceneTask, Task
@@ -22,9 +22,8 @@ __all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task",
 
 SMALLEST = 8  # pixels; below it no scene can be seen
 
-TASKS: dict[str, Task] = {
-    entry.name: entry for module in (low_level, style, editing, customized) for entry in module.TASKS
-}
+MODULES = (low_level, style, style_tones, editing, geometry, customized)
+TASKS: dict[str, Task] = {entry.name: entry for module in MODULES for entry in module.TASKS}
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,10 @@ def task(name: str) -> Task:
     raise UsageError(f"No procedural task is called {name!r}. {hint}")
 
 
-def tasks(category: str | None = None, on_photos: bool | None = None) -> list[Task]:
-    """The tasks of one category (or of all), with on_photos those that can (or cannot) be computed on any photo.
+def tasks(category: str | None = None, on_photos: bool | None = None, seen: bool | None = None) -> list[Task]:
+    """The tasks of one category (or of all).
+
+    on_photos: those that can (or cannot) be computed on any photo. seen: those that training may (or must not) use.
 
     Raises:
         UsageError: no such category.
@@ -62,14 +63,16 @@ def tasks(category: str | None = None, on_photos: bool | None = None) -> list[Ta
     if category is not None and category not in CATEGORIES:
         raise UsageError(f"No category is called {category!r}. There are: {', '.join(CATEGORIES)}.")
     return [
-        entry for entry in TASKS.values() if category in (None, entry.category) and on_photos in (None, entry.on_photos)
+        entry
+        for entry in TASKS.values()
+        if category in (None, entry.category) and on_photos in (None, entry.on_photos) and seen in (None, entry.seen)
     ]
 
 
 def draw_quad(
     rng: np.random.Generator, size: int, task: str | Task | None = None, photos: Sequence[Picture] | None = None
 ) -> DrawnQuad:
-    """Draw a quad of one task, or of a random one; the same rng state gives the same quad.
+    """Draw a quad of one task, or of a random seen one; the same rng state gives the same quad.
 
     photos: uint8 (H, W, 3) of any size at least 1; each pair is a random crop of one of them, of two different ones
     where there are two. Without photos the pictures are drawn, and scene tasks take part.
@@ -89,7 +92,7 @@ def draw_quad(
 
 def _chosen(rng: np.random.Generator, wanted: str | Task | None, photos: Sequence[Picture] | None) -> Task:
     if wanted is None:
-        candidates = tasks(on_photos=None if photos is None else True)
+        candidates = tasks(on_photos=None if photos is None else True, seen=True)
         return candidates[int(rng.integers(len(candidates)))]
     chosen = task(wanted) if isinstance(wanted, str) else wanted
     if photos is not None and not chosen.on_photos:

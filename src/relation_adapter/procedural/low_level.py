@@ -1,4 +1,4 @@
-"""Low-level tasks: tone, colour, sharpness, geometry, restoration."""
+"""Low-level tasks: light, colour, sharpness, restoration."""
 
 from __future__ import annotations
 
@@ -43,58 +43,6 @@ def saturation(picture: FloatPicture, params: Params) -> FloatPicture:
     return mix(gray(picture), picture, params["factor"])
 
 
-def white_balance(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Red and blue gains."""
-    return picture * as_float32([params["red"], 1.0, params["blue"]])
-
-
-def hue_rotate(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Turn the colours by an angle (degrees) around the grey axis."""
-    angle = math.radians(params["angle"])
-    cos, sin = math.cos(angle), math.sin(angle)
-    one, root = (1 - cos) / 3, sin / math.sqrt(3)
-    matrix = [
-        [cos + one, one - root, one + root],
-        [one + root, cos + one, one - root],
-        [one - root, one + root, cos + one],
-    ]
-    return picture @ as_float32(matrix).T
-
-
-def tinted(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Towards the luma in one colour."""
-    return mix(picture, gray(picture) * unit_colour(params["colour"]) * 1.1, params["strength"])
-
-
-def invert(picture: FloatPicture, params: Params) -> FloatPicture:
-    """The negative of some channels."""
-    return mix(picture, 1 - picture, as_float32(params["channels"]) * np.float32(params["strength"]))
-
-
-def posterize(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Few levels per channel."""
-    steps = params["levels"] - 1
-    return as_float32(np.round(picture * steps) / steps)
-
-
-def solarize(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Everything above the threshold falls back towards black."""
-    return np.where(
-        picture > params["threshold"], (1 - picture) * params["threshold"] / (1 - params["threshold"]), picture
-    )
-
-
-def threshold(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Black and white, with a narrow ramp that keeps the outlines smooth."""
-    level = ((gray(picture) - params["level"]) * 12 + 0.5).clip(0, 1)
-    return np.repeat(level, 3, axis=2)
-
-
-def channel_swap(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Another order of red, green, blue."""
-    return picture[..., params["order"]]
-
-
 def blur(picture: FloatPicture, params: Params) -> FloatPicture:
     """Gaussian; sigma a fraction of the short side."""
     return gaussian_blur(picture, params["sigma"])
@@ -109,50 +57,6 @@ def edge_detection(picture: FloatPicture, params: Params) -> FloatPicture:
     """Bright contours on black."""
     contours = edges(gaussian_blur(luminance(picture), 0.008)) * params["gain"]
     return np.repeat(contours[..., None], 3, axis=2)
-
-
-def horizontal_flip(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Left and right change places."""
-    return picture[:, ::-1]
-
-
-def vertical_flip(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Top and bottom change places."""
-    return picture[::-1]
-
-
-def turn(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Quarter turns to the left."""
-    return np.rot90(picture, params["quarters"])
-
-
-def mirror_halves(picture: FloatPicture, params: Params) -> FloatPicture:
-    """One half is the mirror image of the other."""
-    mirrored, half = picture.copy(), picture.shape[1] // 2
-    if half and params["keep"] == "left":
-        mirrored[:, -half:] = picture[:, :half][:, ::-1]
-    elif half:
-        mirrored[:, :half] = picture[:, -half:][:, ::-1]
-    return mirrored
-
-
-def zoom(picture: FloatPicture, params: Params) -> FloatPicture:
-    """The middle, enlarged."""
-    height, width = picture.shape[:2]
-    margin = 0.5 - 0.5 / params["factor"]
-    box = (width * margin, height * margin, width * (1 - margin), height * (1 - margin))
-    image = Image.fromarray(to_bytes(picture)).resize((width, height), Image.Resampling.BILINEAR, box=box)
-    return to_float(np.asarray(image))
-
-
-def vignette(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Darker towards the corners."""
-    height, width = picture.shape[:2]
-    x, y = grid(height, width)
-    short = min(height, width)
-    reach = np.hypot(x * (short / width), y * (short / height)) / math.sqrt(0.5)
-    shade = ((reach - params["inner"]) / (1 - params["inner"])).clip(0, 1) ** 1.5
-    return as_float32(picture * (1 - params["strength"] * shade)[..., None])
 
 
 def haze(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -225,20 +129,13 @@ def fade(picture: FloatPicture, params: Params) -> FloatPicture:
 
 
 def _task(name: str, change: Change, **fields: Draw) -> Task:
-    return pixel_task(name, "low_level", change, False, **fields)
+    return pixel_task(name, "low_level", change, **fields)
 
 
 def _undo(name: str, change: Change, **fields: Draw) -> Task:
     return pixel_task(name, "low_level", change, True, **fields)
 
 
-def _always(value: object) -> Draw:
-    return lambda rng: value
-
-
-ORDERS = choice([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
-SOME_CHANNELS = choice([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1])
-SEPIA = [255, 214, 165]
 PAPERS = choice([235, 205, 160], [240, 215, 175], [225, 205, 180])
 WHITE_OR_BLACK = choice([235, 235, 230], [20, 20, 20])
 
@@ -250,27 +147,9 @@ TASKS: tuple[Task, ...] = (
     _task("grayscale", saturation, factor=span(0.0, 0.12)),
     _task("saturate", saturation, factor=span(1.6, 2.4)),
     _task("desaturate", saturation, factor=span(0.3, 0.5)),
-    _task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
-    _task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
-    _task("sepia", tinted, colour=_always(SEPIA), strength=span(0.75, 1.0)),
-    _task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
-    _task("hue rotate", hue_rotate, angle=span(60, 300)),
-    _task("channel swap", channel_swap, order=ORDERS),
-    _task("negative", invert, channels=_always([1, 1, 1]), strength=span(0.85, 1.0)),
-    _task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
-    _task("posterize", posterize, levels=whole(3, 5)),
-    _task("solarize", solarize, threshold=span(0.4, 0.65)),
-    _task("threshold", threshold, level=span(0.35, 0.6)),
     _task("blur", blur, sigma=span(0.018, 0.045)),
     _task("sharpen", sharpen, sigma=span(0.012, 0.025), amount=span(1.2, 2.5)),
     _task("edge detection", edge_detection, gain=span(1.5, 3.0)),
-    _task("horizontal flip", horizontal_flip),
-    _task("vertical flip", vertical_flip),
-    _task("quarter turn", turn, quarters=choice(1, 3)),
-    _task("half turn", turn, quarters=_always(2)),
-    _task("mirror halves", mirror_halves, keep=choice("left", "right")),
-    _task("zoom in", zoom, factor=span(1.3, 2.0)),
-    _task("vignette", vignette, inner=span(0.25, 0.5), strength=span(0.7, 1.0)),
     _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=tint(pale)),
     _undo("remove haze", haze, strength=span(0.3, 0.6), slope=span(0.0, 0.5), colour=tint(pale)),
     _undo("remove noise", add_noise, sigma=span(0.07, 0.16)),

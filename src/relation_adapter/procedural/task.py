@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -23,12 +23,13 @@ Change = Callable[[FloatPicture, Params], FloatPicture]  # [0, 1] in, about [0, 
 
 @dataclass(frozen=True)
 class Task:
-    """A named edit. Where `backwards` is set, before and after change places."""
+    """A named edit. Where `backwards` is set, before and after change places; unseen tasks are kept out of training."""
 
     name: str
     category: str
     sampler: Callable[[Rng], Params]
     backwards: bool
+    seen: bool = field(default=True, kw_only=True)
 
     @property
     def on_photos(self) -> bool:
@@ -92,9 +93,11 @@ class SceneTask(Task):
         return (render(second), render(first)) if self.backwards else (render(first), render(second))
 
 
-def pixel_task(name: str, category: str, change: Change, backwards: bool = False, **fields: Draw) -> PixelTask:
+def pixel_task(
+    name: str, category: str, change: Change, backwards: bool = False, seen: bool = True, /, **fields: Draw
+) -> PixelTask:
     """A pixel task whose parameters are the fields, drawn in the order written."""
-    return PixelTask(name, category, draws(**fields), backwards, change)
+    return PixelTask(name, category, draws(**fields), backwards, change, seen=seen)
 
 
 def crop_photo(rng: Rng, photo: Picture, size: int) -> Picture:

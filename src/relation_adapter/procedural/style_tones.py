@@ -1,0 +1,98 @@
+"""Style tasks of tone: every pixel, or its place, decides its new colour alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .draws import Draw, Params, choice, span, tint, vivid, whole
+from .pixels import FloatPicture, as_float32, gray, grid, mix, unit_colour
+from .task import Change, Task, pixel_task
+
+
+def white_balance(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Red and blue gains."""
+    return picture * as_float32([params["red"], 1.0, params["blue"]])
+
+
+def hue_rotate(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Turn the colours by an angle (degrees) around the grey axis."""
+    angle = math.radians(params["angle"])
+    cos, sin = math.cos(angle), math.sin(angle)
+    one, root = (1 - cos) / 3, sin / math.sqrt(3)
+    matrix = [
+        [cos + one, one - root, one + root],
+        [one + root, cos + one, one - root],
+        [one - root, one + root, cos + one],
+    ]
+    return picture @ as_float32(matrix).T
+
+
+def tinted(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Towards the luma in one colour."""
+    return mix(picture, gray(picture) * unit_colour(params["colour"]) * 1.1, params["strength"])
+
+
+def invert(picture: FloatPicture, params: Params) -> FloatPicture:
+    """The negative of some channels."""
+    return mix(picture, 1 - picture, as_float32(params["channels"]) * np.float32(params["strength"]))
+
+
+def posterize(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Few levels per channel."""
+    steps = params["levels"] - 1
+    return as_float32(np.round(picture * steps) / steps)
+
+
+def solarize(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Everything above the threshold falls back towards black."""
+    return np.where(
+        picture > params["threshold"], (1 - picture) * params["threshold"] / (1 - params["threshold"]), picture
+    )
+
+
+def threshold(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Black and white, with a narrow ramp that keeps the outlines smooth."""
+    level = ((gray(picture) - params["level"]) * 12 + 0.5).clip(0, 1)
+    return np.repeat(level, 3, axis=2)
+
+
+def channel_swap(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Another order of red, green, blue."""
+    return picture[..., params["order"]]
+
+
+def vignette(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Darker towards the corners."""
+    height, width = picture.shape[:2]
+    x, y = grid(height, width)
+    short = min(height, width)
+    reach = np.hypot(x * (short / width), y * (short / height)) / math.sqrt(0.5)
+    shade = ((reach - params["inner"]) / (1 - params["inner"])).clip(0, 1) ** 1.5
+    return as_float32(picture * (1 - params["strength"] * shade)[..., None])
+
+
+def _task(name: str, change: Change, **fields: Draw) -> Task:
+    return pixel_task(name, "style", change, **fields)
+
+
+ORDERS = choice([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
+SOME_CHANNELS = choice([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1])
+SEPIA = choice([255, 214, 165])
+ALL_CHANNELS = choice([1, 1, 1])
+
+TASKS: tuple[Task, ...] = (
+    _task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
+    _task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
+    _task("sepia", tinted, colour=SEPIA, strength=span(0.75, 1.0)),
+    _task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
+    _task("hue rotate", hue_rotate, angle=span(60, 300)),
+    _task("channel swap", channel_swap, order=ORDERS),
+    _task("negative", invert, channels=ALL_CHANNELS, strength=span(0.85, 1.0)),
+    _task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
+    _task("posterize", posterize, levels=whole(3, 5)),
+    _task("solarize", solarize, threshold=span(0.4, 0.65)),
+    _task("threshold", threshold, level=span(0.35, 0.6)),
+    _task("vignette", vignette, inner=span(0.25, 0.5), strength=span(0.7, 1.0)),
+)
