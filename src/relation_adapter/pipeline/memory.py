@@ -52,8 +52,10 @@ _ALL_ENCODERS = 14.8
 # GiB that a card must really have to be given a plan: cards fall a little short of their names.
 _LEAST = {80: 44.0, 40: 35.0, 24: 20.0, 16: 15.0, 12: 0.0}
 
-# The first and last layers are small, and what they round goes straight into the picture.
-KEPT = ["x_embedder", "context_embedder", "time_text_embed", "norm_out", "proj_out"]
+# The first and last layers are small, and what they round goes straight into the picture. The very last, proj_out, can
+# be told from the layers of the same name inside the blocks by torchao alone.
+KEPT = ["x_embedder", "context_embedder", "time_text_embed", "norm_out"]
+LAST = "proj_out.weight"
 
 
 def plan_for(gib: int | None, quantization: str | None = None) -> MemoryPlan:
@@ -105,7 +107,7 @@ def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -
         from diffusers import TorchAoConfig
         from torchao.quantization import Int8WeightOnlyConfig
 
-        return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=list(KEPT))
+        return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=[*KEPT, LAST])
     if name == "nf4":
         _need("bitsandbytes")
         from diffusers import BitsAndBytesConfig
@@ -240,7 +242,7 @@ def _move(part: nn.Module, device: torch.device) -> bool:
 
 def _stream_blocks(transformer: Any, device: torch.device) -> None:
     """One block runs while the next one arrives; on devices without streams, one after the other."""
-    streams = device.type in ("cuda", "xpu")
+    streams = has_streams(device)
     transformer.enable_group_offload(
         onload_device=device,
         offload_device=CPU,
@@ -250,6 +252,11 @@ def _stream_blocks(transformer: Any, device: torch.device) -> None:
         record_stream=streams,
         low_cpu_mem_usage=streams and not _can_pin(transformer),
     )
+
+
+def has_streams(device: torch.device) -> bool:
+    """Whether copies to the device can run beside its work."""
+    return device.type in ("cuda", "xpu")
 
 
 def _can_pin(module: nn.Module) -> bool:
