@@ -8,7 +8,8 @@ RelationAdapterError
 │   └── WeightsError    a weights or relation file: another design, another version, cut short
 └── MissingExtraError   an optional dependency is not installed
 
-A message names the file or field, the value, and what to do next.
+A message names the file or field, the value, and what to do next. The two in the middle are ValueErrors as well, which
+is what callers of a diffusers pipeline catch.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ class RelationAdapterError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
-class UsageError(RelationAdapterError):
+class UsageError(RelationAdapterError, ValueError):
     """Options that do not fit together."""
 
 
-class InputError(RelationAdapterError):
+class InputError(RelationAdapterError, ValueError):
     """A file the user gave cannot be used."""
 
 

@@ -105,10 +105,10 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str]) -> None:
     picture_format = WRITE_FORMATS.get(path.suffix.lower())
     if picture_format is None:
         raise PictureError(f"{path}: cannot save as '{path.suffix}'; end the name in one of {' '.join(WRITE_FORMATS)}")
-    buffer = io.BytesIO()
+    buffer, rgb = io.BytesIO(), to_rgb(image)
     try:
         # The target stays out of Pillow's hands: a full disk must not leave half a picture under the final name.
-        to_rgb(image).save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0)
+        rgb.save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0)
     except (OSError, ValueError) as error:
         size = f"{image.width}x{image.height}"
         raise PictureError(

@@ -10,7 +10,6 @@ import torch
 from diffusers import ConfigMixin, FluxTransformer2DModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -47,13 +46,16 @@ class RelationAdapter(ModelMixin, ConfigMixin):
             self.null_text = nn.Parameter(torch.zeros(self.design.text_length, shape.joint_attention_dim))
             self.null_pooled = nn.Parameter(torch.zeros(shape.pooled_projection_dim))
 
-    @apply_forward_hook
+    def forward(self, part: Callable[..., Any], *given: Any) -> Any:
+        """Run one part of the adapter: offloading hangs its hooks on `forward`, and brings the weights in for it."""
+        return part(*given)
+
     def encode(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Features (B, K, N, F) of before and of after to relation tokens (B, L, C) and a vector (B, P) or None.
 
         present: (B, K) bool, False where an item has fewer pairs; `token_mask` then tells which tokens count.
         """
-        tokens, vector = self.projector(before.to(self.dtype), after.to(self.dtype), present)
+        tokens, vector = self(self.projector, before.to(self.dtype), after.to(self.dtype), present)
         return tokens, vector
 
     def token_mask(self, present: Tensor, length: int) -> Tensor:
@@ -72,13 +74,14 @@ class RelationAdapter(ModelMixin, ConfigMixin):
             raise UsageError(f"{self.design.name} has no null for absent text; give an instruction.")
         return self.null_text.expand(batch, -1, -1), self.null_pooled.expand(batch, -1)
 
-    @apply_forward_hook
     def keys_values(
         self, tokens: Tensor, vector: Tensor | None = None, mask: Tensor | None = None
     ) -> RelationKeysValues:
         """Relation tokens (B, L, C) to what every block needs; once per relation, not once per step."""
-        blocks = [self._key_value(tokens, to_k, to_v) for to_k, to_v in zip(self.to_k, self.to_v, strict=True)]
-        return RelationKeysValues(blocks, mask=mask, vector=vector)
+        return RelationKeysValues(self(self._keys_values, tokens), mask=mask, vector=vector)
+
+    def _keys_values(self, tokens: Tensor) -> list[KeyValue]:
+        return [self._key_value(tokens, to_k, to_v) for to_k, to_v in zip(self.to_k, self.to_v, strict=True)]
 
     def _key_value(self, tokens: Tensor, to_k: nn.Module, to_v: nn.Module) -> KeyValue:
         head_dim = self.design.transformer.attention_head_dim

@@ -23,6 +23,11 @@ class PixelCodec(ModelMixin, ConfigMixin):
         # diffusers and accelerate read device and dtype off the first parameter, and an empty weights file is none.
         self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
 
+    def enable_tiling(self) -> None:
+        """As of `AutoencoderKL`; a block of pixels needs no neighbour, so there is nothing to do."""
+
+    disable_tiling = enable_slicing = disable_slicing = enable_tiling
+
     @apply_forward_hook
     def encode(self, pictures: Tensor) -> SimpleNamespace:
         """Exact; the 'distribution' is a point, so sample and mode agree."""

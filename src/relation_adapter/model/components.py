@@ -217,7 +217,7 @@ def _add_tiny_text(components: Components) -> None:
     )
     components.text_encoder = CLIPTextModel(clip)
     pieces = [(piece, -float(number)) for number, piece in enumerate(["<pad>", "</s>", "<unk>", "▁", *letters])]
-    components.tokenizer_2 = T5TokenizerFast(vocab=pieces, extra_ids=0)
+    components.tokenizer_2 = T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=components.design.text_length)
     t5 = T5Config(
         vocab_size=len(pieces),
         d_model=components.design.transformer.joint_attention_dim,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -19,6 +21,7 @@ class Conditions:
 
     source: packed source latents (B, L, C). rows, columns: the token grid, rows * columns = L.
     text: (B, T, J), pooled: (B, P). relations: one or more, each with its strength. guidance: FLUX's embedded scale.
+    attention: more `joint_attention_kwargs`, as `scale` of LoRAs.
     source_cache: the isolated clean source as the last call saw it; `velocity` fills it and reads it while nothing that
     the source tokens see has changed. Replace the tensors, do not write into them.
     """
@@ -30,6 +33,7 @@ class Conditions:
     pooled: Tensor
     relations: list[RelationKeysValues] = field(default_factory=list)
     guidance: float = 1.0
+    attention: Mapping[str, Any] = field(default_factory=dict)
     source_cache: SourceCache | None = None
 
 
@@ -104,7 +108,7 @@ def _call(
         guidance=guidance,
         img_ids=ids,
         txt_ids=ids.new_zeros(text.shape[1], 3),
-        joint_attention_kwargs={"relations": given.relations, "source": source},
+        joint_attention_kwargs={**given.attention, "relations": given.relations, "source": source},
         return_dict=False,
     )[0]
     return out

@@ -67,6 +67,8 @@ class TrainState:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             self.step = self.ema.optimization_step = int(metadata["step"])
             self._take(tensors)
+        except UsageError:
+            raise
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{path}: not a training state ({reason(error)}); choose another run folder") from error
 
