@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from relation_adapter.config import MODELS, ModelConfig, TransformerConfig, to_dict
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.components import Components, assemble, build_transformer
-from relation_adapter.model.weights import load_published_adapter
+from relation_adapter.model.published import load_published_adapter
 
 FOLDER = Path(os.environ.get("RELATION_ADAPTER_GOLDENS", Path(__file__).parents[2] / "shared" / "goldens" / "seed0"))
 TOLERANCE = 1e-4

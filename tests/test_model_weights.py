@@ -23,7 +23,8 @@ from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.components import tiny, tiny_design
 from relation_adapter.model.lora import add_lora
-from relation_adapter.model.weights import load_model, load_published_adapter, read_info, save_model
+from relation_adapter.model.published import load_published_adapter
+from relation_adapter.model.weights import load_model, read_info, save_model
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from relation_adapter.images import Size
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
 from relation_adapter.model.components import Components
-from relation_adapter.pipeline import request
+from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.flow_loop import edited_tokens
@@ -89,15 +89,19 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
 
     @classmethod
     def from_pretrained(cls, model: str | os.PathLike[str], **options: Any) -> RelationPipeline:
-        """Load a model: "mini", which ships with this package; a folder of `save_pretrained` or of a training
-        run; or one of our files.
+        """Load a model: "mini", which ships with this package; "flux-dev", the published one; a folder of
+        `save_pretrained` or of a training run; or one of our files.
 
-        options: as for any diffusers pipeline, for a folder; `torch_dtype` alone for the others.
+        options: as for any diffusers pipeline, for a folder; of "flux-dev" those of `flux_dev.from_options`;
+        `torch_dtype` alone for the others.
 
         Raises:
             UsageError: no such model, or an option that does not apply to it.
             WeightsError: a file or folder that cannot be used.
         """
+        if model == flux_dev.NAME:
+            pipe: RelationPipeline = flux_dev.from_options(cls.from_components, options)
+            return pipe
         path = model_path(model, cls.config_name)
         if path.is_dir():
             return load_folder(path, cls.config_name, super().from_pretrained, options)
