@@ -1,7 +1,8 @@
 """`Relation`: what one or more pairs show, encoded; a value that can be saved, named, weighted and combined.
 
-The file is safetensors: `tokens`, and `vector` where the design has one, with the metadata format, version, design
-(the fingerprint of the model that encoded it) and provenance (JSON). Importing this module loads no torch.
+The file is safetensors: `tokens`, `vector` where the design has one and `change` where it is known, with the metadata
+format, version, design (the fingerprint of the model that encoded it) and provenance (JSON). Importing this module
+loads no torch.
 """
 
 from __future__ import annotations
@@ -52,14 +53,17 @@ _DESIGN_FIELDS = (
 class Relation:
     """What one or more pairs show, as one model reads it.
 
-    tokens: (1, L, C). vector: (1, P), or None where the design has none. provenance: where it comes from, as plain JSON
-    values: `design` (fingerprint of the model that encoded it), `model`, `name`, `pairs` (a hash of every picture),
-    `created`, `package`. Without a `design` only the width of the tokens is compared with the model's.
+    tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
+    after have more than those of before, the mean over pairs and places; None in files of before there was one.
+    provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
+    `name`, `pairs` (a hash of every picture), `created`, `package`. Without a `design` only the width of the tokens is
+    compared with the model's.
     """
 
     tokens: Tensor
     vector: Tensor | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    change: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +79,8 @@ class Relation:
         """Write the file whole or not at all; folders are created. Raises WeightsError where the disk refuses."""
         from safetensors.torch import save
 
-        tensors = {"tokens": self.tokens} if self.vector is None else {"tokens": self.tokens, "vector": self.vector}
+        named = {"tokens": self.tokens, "vector": self.vector, "change": self.change}
+        tensors = {key: value for key, value in named.items() if value is not None}
         metadata = {
             "format": FORMAT,
             "version": VERSION,
@@ -196,10 +201,11 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
 
 def _checked_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Only what a relation holds, in its shape, floating and finite."""
-    shapes = {"tokens": 3, "vector": 2}
+    shapes = {"tokens": 3, "vector": 2, "change": 2}
     if "tokens" not in tensors or not tensors.keys() <= shapes.keys():
         raise WeightsError(
-            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most a vector; encode the pair again"
+            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most vector and change; encode the "
+            "pair again"
         )
     for key, value in tensors.items():
         sound = value.ndim == shapes[key] and value.shape[0] == 1 and value.numel() and value.is_floating_point()

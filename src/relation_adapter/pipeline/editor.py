@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Any
 
 from relation_adapter.editor import EditRequest, EditResult
+from relation_adapter.pipeline.agreement import best_of
 from relation_adapter.pipeline.relation_pipeline import RelationPipeline
 from relation_adapter.relation import Relation, picture_hash
 
@@ -16,12 +17,13 @@ RELATIONS_KEPT = 16
 class RelationEditor:
     """A `RelationPipeline` as an Editor; the same pair seen again is not encoded again.
 
-    options: of the pipeline's call, the same for every edit. name: what rows and reports call it; default: the model's
-    name, and the strength where it is not 1.
+    best_of: seeds to try for every edit, of which the result that agrees most with the pairs is kept. options: of the
+    pipeline's call, the same for every edit. name: what rows and reports call it; default: the model's name, and the
+    strength where it is not 1.
     """
 
-    def __init__(self, pipe: RelationPipeline, name: str | None = None, **options: Any) -> None:
-        self.pipe, self.options = pipe, options
+    def __init__(self, pipe: RelationPipeline, name: str | None = None, best_of: int = 1, **options: Any) -> None:
+        self.pipe, self.best_of, self.options = pipe, best_of, options
         strength = options.get("strength", 1.0)
         values = ",".join(f"{value:g}" for value in (strength if isinstance(strength, (list, tuple)) else [strength]))
         self.name = name or pipe.design.name + ("" if values == "1" else f" strength {values}")
@@ -31,14 +33,16 @@ class RelationEditor:
         """Make the edit that the pairs show on the source. Raises as the pipeline does."""
         start = time.perf_counter()
         relation, reused = self._relation(request)
-        image = self.pipe(
+        image, chosen = best_of(
+            self.pipe,
+            self.best_of,
             image=request.source,
             relation=relation,
             instruction=request.instruction,
             seed=request.seed,
             **self.options,
-        ).images[0]
-        details = {"relation": relation.provenance["pairs"], "relation_reused": reused}
+        )
+        details = {"relation": relation.provenance["pairs"], "relation_reused": reused, **chosen}
         return EditResult(image, time.perf_counter() - start, details)
 
     def _relation(self, request: EditRequest) -> tuple[Relation, bool]:

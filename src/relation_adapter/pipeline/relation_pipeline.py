@@ -21,7 +21,7 @@ from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
 from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
-from relation_adapter.pipeline.agreement import Agreement
+from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.flow_loop import edited_tokens
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
@@ -144,7 +144,7 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
         before, after = pair_features(self, pairs, self._execution_device)
         tokens, vector = self.adapter.encode(before, after)
         mark = fingerprint(self.design, self.adapter.projector)
-        return Relation(tokens, vector, new_provenance(self.design, mark, pairs, name))
+        return Relation(tokens, vector, new_provenance(self.design, mark, pairs, name), mean_change(before, after))
 
     @torch.no_grad()
     def __call__(
