@@ -73,7 +73,7 @@ def test_without_a_seed_torchs_own_decides() -> None:
 @pytest.mark.parametrize("name", DESIGNS)
 def test_several_images_of_each_picture(name: str) -> None:
     pipe, given = shared(name), {"relation": relation(name)}
-    made = edit(pipe, image=[source(0), source(1)], num_images_per_image=2, **given)
+    made = edit(pipe, image=[source(0), source(1)], num_images_per_prompt=2, **given)
     alone = edit(pipe, image=[source(0), source(0), source(1), source(1)], **given)
     assert largest(made, alone) <= 1e-5
 

@@ -7,12 +7,14 @@ detail that only the full source has. Where it is not (something moved, is new, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from relation_adapter.errors import UsageError
-from relation_adapter.images import resize, to_rgb
+from relation_adapter.images import Unit, resize, resize_unit, to_rgb
 
 Array = npt.NDArray[np.float64]
 
@@ -35,23 +37,41 @@ def transfer_detail(source_full: Image.Image, source_small: Image.Image, result_
         raise UsageError(f"source_small is {source_small.size}, result_small {result_small.size}; they must be equal")
     full, guide, result = to_rgb(source_full), to_rgb(source_small), to_rgb(result_small)
     enlarged = resize(result, full.size)
+    for rows, detail in _detail_strips(full, guide, _unit(result)):
+        strip = np.asarray(enlarged.crop(rows), np.float32) + detail
+        enlarged.paste(Image.fromarray(np.clip(np.rint(strip), 0, 255).astype(np.uint8)), rows[:2])
+    return enlarged
+
+
+def transfer_detail_to_unit(source_full: Image.Image, source_small: Image.Image, result_small: Unit) -> Unit:
+    """`transfer_detail` for a result (h, w, 3) in [0, 1], without rounding to 8 bits; returns (H, W, 3) in [0, 1]."""
+    full = to_rgb(source_full)
+    enlarged = resize_unit(result_small, full.size)
+    for (_, top, _, bottom), detail in _detail_strips(full, to_rgb(source_small), result_small.astype(np.float64)):
+        enlarged[top:bottom] = np.clip(enlarged[top:bottom] + detail / 255, 0, 1)
+    return enlarged
+
+
+def _detail_strips(
+    full: Image.Image, guide: Image.Image, result: Array
+) -> Iterator[tuple[tuple[int, int, int, int], npt.NDArray[np.float32]]]:
+    """(box, detail to add, in 1/255) of strips of the full size, to save memory; none where it is not larger."""
     if full.width <= guide.width and full.height <= guide.height:
-        return enlarged
-    maps = _detail_maps(_unit(guide), _unit(result)).astype(np.float32)  # (h, w, 3 source, 3 result)
+        return
+    maps = _detail_maps(_unit(guide), result).astype(np.float32)  # (h, w, 3 source, 3 result)
     blurred = resize(guide, full.size)
     strips = max(1, STRIP_PIXELS // full.width)
     for top in range(0, full.height, strips):
         rows = (0, top, full.width, min(top + strips, full.height))
         detail = np.asarray(full.crop(rows), np.float32) - np.asarray(blurred.crop(rows), np.float32)
-        strip = np.array(enlarged.crop(rows), np.float32)  # (H, W, 3)
+        added = np.zeros_like(detail)  # (H, W, 3)
         span = (0, rows[1] * guide.height / full.height, guide.width, rows[3] * guide.height / full.height)
         for band in range(3):
             for channel in range(3):
                 gain = Image.fromarray(np.ascontiguousarray(maps[..., band, channel]))
                 gain = gain.resize((full.width, rows[3] - top), Image.Resampling.BILINEAR, box=span)
-                strip[..., channel] += np.asarray(gain) * detail[..., band]
-        enlarged.paste(Image.fromarray(np.clip(np.rint(strip), 0, 255).astype(np.uint8)), rows[:2])
-    return enlarged
+                added[..., channel] += np.asarray(gain) * detail[..., band]
+        yield rows, added
 
 
 def _detail_maps(guide: Array, result: Array) -> Array:

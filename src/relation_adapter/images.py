@@ -20,6 +20,7 @@ from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import reason, write_whole
 
 Size = tuple[int, int]
+Unit = npt.NDArray[np.float32]  # a picture (H, W, 3) in [0, 1]
 
 MAX_PIXELS = 100_000_000
 MAX_ASPECT = 4.0
@@ -208,6 +209,12 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
         return image
     fewer = size[0] * size[1] < image.width * image.height
     return image.resize(size, Image.Resampling.LANCZOS if fewer else Image.Resampling.BICUBIC)
+
+
+def resize_unit(values: Unit, size: Size) -> Unit:
+    """`resize` for (H, W, 3) in [0, 1], without rounding to 8 bits."""
+    bands = [Image.fromarray(np.ascontiguousarray(values[..., band])) for band in range(values.shape[2])]
+    return np.clip(np.stack([np.asarray(resize(band, size)) for band in bands], axis=-1), 0, 1)
 
 
 def _checked_name(path: str | os.PathLike[str]) -> str:

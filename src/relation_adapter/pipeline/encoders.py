@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from PIL import Image
 from torch import Tensor
 
@@ -20,20 +22,28 @@ from relation_adapter.pipeline.pictures import to_tensor
 logger = logging.getLogger(__name__)
 
 CLIP_LENGTH = 77
+LONGEST_TEXT = 512  # tokens that FLUX was trained with
 
 
-def pair_features(pipe: Any, pairs: Sequence[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Features (1, K, N, F) of the K pictures before and of those after, as the pipeline's design reads them."""
+def pair_features(
+    pipe: Any, pairs: Sequence[Pair], device: torch.device, preparation: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Features (1, K, N, F) of the K pictures before and of those after, as the pipeline's design reads them.
+
+    preparation: `published` or `square`, see `encode_relation`; None: the design's.
+    """
     design: ModelConfig = pipe.adapter.design
     features = _latents if design.image_features == "latents" else _siglip
-    before, after = ([_prepared(pair[side], design) for pair in pairs] for side in (0, 1))
+    before, after = ([_prepared(pair[side], design, preparation) for pair in pairs] for side in (0, 1))
     return features(pipe, before, device), features(pipe, after, device)
 
 
-def _prepared(image: Image.Image, design: ModelConfig) -> Image.Image:
-    if design.exemplar_preparation == "published":
-        return pad_to_ratio(image)
-    return resize(to_rgb(image), (design.exemplar_size, design.exemplar_size))
+def _prepared(image: Image.Image, design: ModelConfig, preparation: str | None) -> Image.Image:
+    image, square = to_rgb(image), (design.exemplar_size, design.exemplar_size)
+    if (preparation or design.exemplar_preparation) == "square":
+        return resize(image, square)
+    padded = pad_to_ratio(image)  # SigLIP's own processor makes the square of it
+    return resize(padded, square) if design.image_features == "latents" else padded
 
 
 def _latents(pipe: Any, pictures: Sequence[Image.Image], device: torch.device) -> Tensor:
@@ -56,27 +66,63 @@ def _siglip(pipe: Any, pictures: Sequence[Image.Image], device: torch.device) ->
     return torch.stack(features, dim=1)
 
 
-def encode_texts(pipe: Any, texts: Sequence[str | None], device: torch.device) -> tuple[Tensor, Tensor]:
+def encode_texts(
+    pipe: Any,
+    texts: Sequence[str | None],
+    device: torch.device,
+    length: int | None = None,
+    lora_scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """Instructions to text tokens (N, T, J) and pooled text (N, P); every different text is encoded once.
 
     Absent text is the learned null where the design has one, else the empty instruction. A design without text sees the
-    null whatever the instruction.
+    null whatever the instruction. length: T, tokens of an instruction; None: the design's. lora_scale: of LoRAs on the
+    text encoders.
+
+    Raises:
+        UsageError: no text encoders, or instructions and nulls of different lengths.
     """
-    design: ModelConfig = pipe.adapter.design
-    keys = [_text_key(text, design) for text in texts]
-    encoded = {key: _encode_text(pipe, key, device) for key in dict.fromkeys(keys)}
+    keys = [_text_key(text, pipe.adapter) for text in texts]
+    with _scaled(pipe.text_encoder, lora_scale):
+        encoded = {key: _encode_text(pipe, key, device, length or text_length(pipe)) for key in dict.fromkeys(keys)}
     tokens, pooled = zip(*(encoded[key] for key in keys), strict=True)
+    if len({one.shape[1] for one in tokens}) > 1:
+        raise UsageError(
+            f"max_sequence_length={length} needs an instruction for every image; give one, or leave it out"
+        )
     return torch.cat(tokens), torch.cat(pooled)
 
 
-def _text_key(text: str | None, design: ModelConfig) -> str | None:
+def text_length(pipe: Any) -> int:
+    """Tokens of an instruction: the design's, or what the tokenizer was saved with where no design is at hand."""
+    if pipe.adapter is not None:
+        return int(pipe.adapter.design.text_length)
+    return min(LONGEST_TEXT, getattr(pipe.tokenizer_2, "model_max_length", LONGEST_TEXT))
+
+
+@contextmanager
+def _scaled(encoder: Any, lora_scale: float | None) -> Iterator[None]:
+    """LoRAs on a text encoder at this scale for a while."""
+    if encoder is None or lora_scale is None:
+        yield
+        return
+    scale_lora_layers(encoder, lora_scale)
+    try:
+        yield
+    finally:
+        unscale_lora_layers(encoder, lora_scale)
+
+
+def _text_key(text: str | None, adapter: Any) -> str | None:
     """The text to encode; None stands for the learned null."""
-    if design.text == "none":
+    if adapter is None:
+        return text or ""
+    if adapter.design.text == "none":
         return None
-    return text if design.has_null_text else text or ""
+    return text if adapter.design.has_null_text else text or ""
 
 
-def _encode_text(pipe: Any, text: str | None, device: torch.device) -> tuple[Tensor, Tensor]:
+def _encode_text(pipe: Any, text: str | None, device: torch.device, length: int) -> tuple[Tensor, Tensor]:
     if text is None:
         tokens, pooled = pipe.adapter.null_condition(1)
         return tokens.to(device), pooled.to(device)
@@ -84,7 +130,7 @@ def _encode_text(pipe: Any, text: str | None, device: torch.device) -> tuple[Ten
         raise UsageError("This pipeline has no text encoders; give prompt_embeds and pooled_prompt_embeds")
     ids = _token_ids(pipe.tokenizer, text, CLIP_LENGTH).to(device)
     pooled = pipe.text_encoder(ids).pooler_output
-    ids = _token_ids(pipe.tokenizer_2, text, pipe.adapter.design.text_length, warn=True).to(device)
+    ids = _token_ids(pipe.tokenizer_2, text, length, warn=True).to(device)
     return pipe.text_encoder_2(ids)[0], pooled
 
 
@@ -103,7 +149,7 @@ def given_embeds(
     """Prompt embeddings that the caller made, for `count` images; None where there are none.
 
     Raises:
-        UsageError: only one of the two, an instruction beside them, a design without text, or a wrong shape.
+        UsageError: only one of the two, an instruction beside them, or a wrong shape.
     """
     if tokens is None and pooled is None:
         return None
@@ -111,8 +157,6 @@ def given_embeds(
         raise UsageError("prompt_embeds and pooled_prompt_embeds belong together; give both or neither")
     if instruction is not None:
         raise UsageError("instruction and prompt_embeds are both given; give one of them")
-    if design.text == "none":
-        raise UsageError(f"{design.name} reads no text; leave prompt_embeds out")
     shape = design.transformer
     checks = (
         ("prompt_embeds", tokens, 3, shape.joint_attention_dim),

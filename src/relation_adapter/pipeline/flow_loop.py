@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -72,14 +73,38 @@ class RelationStore:
         return RelationKeysValues(blocks, mask=None if mask is None or mask.all() else mask, vector=vector)
 
 
-def set_times(scheduler: Any, design: ModelConfig, steps: int, tokens: int, device: torch.device) -> Tensor:
+@dataclass(frozen=True)
+class Run:
+    """What is the same for all results of a call.
+
+    shift_tokens: what the time shift counts, see `set_times`. attention: more `joint_attention_kwargs`. callback: is
+    given the tensors named in `tensor_inputs` after every step.
+    """
+
+    steps: int
+    guidance: float
+    strength_steps: tuple[float, float]
+    shift_tokens: str
+    attention: Mapping[str, Any]
+    callback: Callable[..., Any] | None
+    tensor_inputs: Sequence[str]
+
+
+def wanted_tensors(callback: Any, names: Sequence[str]) -> Sequence[str]:
+    """What a callback is to be given; diffusers' callback classes say so themselves."""
+    if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+        return list(callback.tensor_inputs)
+    return names
+
+
+def set_times(scheduler: Any, shift_tokens: str, steps: int, tokens: int, device: torch.device) -> Tensor:
     """Set the scheduler's times for a picture of `tokens` noisy tokens, and return them (steps,), 1000 at t = 1.
 
-    The published shift counts noisy and source tokens, so twice the tokens.
+    shift_tokens: what the shift counts. The published one counts noisy and source tokens, so twice the tokens.
     """
     config, mu = scheduler.config, 0.0  # A shift of 0 leaves even times as they are.
-    if design.shift_tokens != "none":
-        count = 2 * tokens if design.shift_tokens == "noisy_and_source" else tokens
+    if shift_tokens != "none":
+        count = 2 * tokens if shift_tokens == "noisy_and_source" else tokens
         mu = time_shift(count, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift)
     scheduler.set_timesteps(sigmas=even_times(steps), mu=mu if config.use_dynamic_shifting else None, device=device)
     scheduler.set_begin_index(0)
@@ -107,15 +132,17 @@ class Phases:
             self.without = replace(self.conditions, relations=[], source_cache=None)
         return self.without
 
+    def change(self, **fields: Any) -> None:
+        """Other text or guidance from here on; a source that saw them is seen anew (`SourceCache.fits`)."""
+        self.conditions = replace(self.conditions, **fields)
+        self.without = self.without and replace(self.without, **fields)
+
 
 def edited_tokens(
     pipe: Any,
     items: Sequence[Item],
     encoded: tuple[Tensor, Tensor],
-    steps: int,
-    guidance: float,
-    strength_steps: tuple[float, float],
-    callback: Callable[..., Any] | None,
+    run: Run,
 ) -> list[Tensor]:
     """The tokens (1, L, C) of every item's picture, in order."""
     device, dtype = pipe._execution_device, pipe.transformer.dtype
@@ -124,17 +151,11 @@ def edited_tokens(
     store = RelationStore(pipe.adapter, (one.relation for item in items for one in item.relations), device)
     text, pooled = (value.to(device, dtype) for value in encoded)
     tokens: list[Tensor] = [draw.start for draw in draws]
-    with pipe.progress_bar(total=steps * len(groups)) as bar:
-
-        def on_step(step: int, time: Tensor, latents: Tensor) -> Tensor:
-            bar.update()
-            changed = callback(pipe, step, time, {"latents": latents}) if callback else None
-            return latents if changed is None else changed.get("latents", latents)
-
+    with pipe.progress_bar(total=run.steps * len(groups)) as bar:
         for group in groups:
             members = [draws[number] for number in group]
             first, sources = members[0], [draw.item.source for draw in members]
-            times = set_times(pipe.scheduler, pipe.design, steps, first.rows * first.columns, device)
+            times = set_times(pipe.scheduler, run.shift_tokens, run.steps, first.rows * first.columns, device)
             given = Conditions(
                 source=torch.cat([draw.source for draw in members]),
                 rows=first.rows,
@@ -142,10 +163,12 @@ def edited_tokens(
                 text=text[sources],
                 pooled=pooled[sources],
                 relations=store.batch([draw.item.relations for draw in members]),
-                guidance=guidance,
+                guidance=run.guidance,
+                attention=run.attention,
             )
+            pipe._guidance_scale = run.guidance  # a callback may have changed it for the group before
             start = torch.cat([draw.start for draw in members])
-            result = denoise(pipe, start, Phases(given, *strength_steps), times, on_step)
+            result = denoise(pipe, start, Phases(given, *run.strength_steps), times, run, bar)
             for number, one in zip(group, result.split(1), strict=True):
                 tokens[number] = one
     return tokens
@@ -166,26 +189,53 @@ def _draw(pipe: Any, item: Item, device: torch.device, dtype: torch.dtype) -> Dr
     return Draw(item, packed, start, rows, columns)
 
 
-def denoise(
-    pipe: Any, latents: Tensor, phases: Phases, times: Tensor, on_step: Callable[[int, Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Euler steps from the start (B, L, C) at times (steps,); on_step may replace the latents after each one."""
+def denoise(pipe: Any, latents: Tensor, phases: Phases, times: Tensor, run: Run, bar: Any) -> Tensor:
+    """Euler steps from the start (B, L, C) at times (steps,); the callback may change what goes on after each one."""
     design: ModelConfig = pipe.adapter.design
     for step, time in enumerate(times):
         if pipe.interrupt:
             break
+        pipe._current_timestep = time
+        if pipe.guidance_scale != phases.conditions.guidance:
+            phases.change(guidance=float(pipe.guidance_scale))
         given = phases.at(step, len(times))
         t = time.expand(latents.shape[0]) / 1000
-        if design.reuses_source and given.source_cache is None:
-            # In a context of its own: caches that compare one call of the transformer with the last must not mix these.
-            with _cache_context(pipe.transformer, "source"):
-                source = source_keys_values(pipe.transformer, design, t, given)
-            given.source_cache = SourceCache(source, replace(given, source_cache=None))
+        if design.reuses_source and not (given.source_cache and given.source_cache.fits(given)):
+            _see_source(pipe.transformer, design, t, given)
         with _cache_context(pipe.transformer, "cond"):
             prediction = velocity(pipe.transformer, design, latents, t, given)
         latents = pipe.scheduler.step(prediction, time, latents, return_dict=False)[0]
-        latents = on_step(step, time, latents)
+        latents = _after_step(pipe, step, time, latents, phases, run)
+        bar.update()
     return latents
+
+
+def _after_step(pipe: Any, step: int, time: Tensor, latents: Tensor, phases: Phases, run: Run) -> Tensor:
+    """Show the caller what it asked for; returns the latents to go on with."""
+    if run.callback is None:
+        return latents
+    now = phases.conditions
+    tensors = {"latents": latents, "prompt_embeds": now.text, "pooled_prompt_embeds": now.pooled}
+    changed = run.callback(pipe, step, time, {name: tensors[name] for name in run.tensor_inputs}) or {}
+    fields = {"prompt_embeds": "text", "pooled_prompt_embeds": "pooled"}
+    others = {fields[name]: new for name, new in changed.items() if name in fields and new is not tensors[name]}
+    if others:
+        phases.change(**others)
+    return changed.get("latents", latents)
+
+
+def _see_source(transformer: Any, design: ModelConfig, t: Tensor, given: Conditions) -> None:
+    """Record an isolated source, apart from caches that compare one call of the transformer with the last."""
+    _forget(transformer)
+    with _cache_context(transformer, "source"):
+        source = source_keys_values(transformer, design, t, given)
+    _forget(transformer)  # some of them know no contexts, and count the calls
+    given.source_cache = SourceCache(source, replace(given, source_cache=None))
+
+
+def _forget(transformer: Any) -> None:
+    if getattr(transformer, "is_cache_enabled", False):
+        transformer._reset_stateful_cache()
 
 
 def _cache_context(transformer: Any, name: str) -> AbstractContextManager[Any]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 
-from relation_adapter.detail import transfer_detail
-from relation_adapter.images import Fit
+from relation_adapter.detail import transfer_detail, transfer_detail_to_unit
+from relation_adapter.images import Fit, Unit, resize_unit
 from relation_adapter.model.latents import unpack
 
 
@@ -35,14 +34,13 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
     """Decoded pictures (1, 3, h, w) in [-1, 1] as PIL pictures, or as arrays or tensors in [0, 1].
 
     Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. `np` gives
-    (N, H, W, 3), `pt` (N, 3, H, W), and both a list where sizes differ.
+    (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ.
     """
     # The clamp comes after the shift, as published: the other order rounds differently.
     units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
-    restored = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
     if kind == "pil":
-        return [_to_pil(unit) if isinstance(unit, np.ndarray) else unit for unit in restored]
-    arrays = [np.asarray(one, dtype=np.float32) / (1 if isinstance(one, np.ndarray) else 255) for one in restored]
+        return [_restored(*each) for each in zip(units, fits, sources, strict=True)]
+    arrays = [_restored_exactly(*each) for each in zip(units, fits, sources, strict=True)]
     if kind == "np":
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
     return stacked([torch.from_numpy(array).permute(2, 0, 1)[None] for array in arrays])
@@ -55,15 +53,29 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
     return [tensor[0] for tensor in tensors]
 
 
-def _restored(unit: npt.NDArray[np.float32], fit: Fit, source: Image.Image | None) -> Any:
-    """The array itself where its size is right already, so nothing is rounded; else a PIL picture."""
-    if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
-        return unit
+def _restored(unit: Unit, fit: Fit, source: Image.Image | None) -> Image.Image:
     result = _to_pil(unit)
+    if _is_whole(fit):
+        return result
     if source is None:
         return fit.restore(result)
     return transfer_detail(source, fit.crop(fit.image), fit.crop(result))
 
 
-def _to_pil(unit: npt.NDArray[np.float32]) -> Image.Image:
+def _restored_exactly(unit: Unit, fit: Fit, source: Image.Image | None) -> Unit:
+    if _is_whole(fit):
+        return unit
+    left, top, right, bottom = fit.box
+    result = unit[top:bottom, left:right]
+    if source is None:
+        return resize_unit(result, fit.size)
+    return transfer_detail_to_unit(source, fit.crop(fit.image), result)
+
+
+def _is_whole(fit: Fit) -> bool:
+    """Whether the result already is of the size it is to have."""
+    return fit.size == fit.image.size and fit.box == (0, 0, *fit.size)
+
+
+def _to_pil(unit: Unit) -> Image.Image:
     return Image.fromarray((unit * 255).round().astype(np.uint8))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
-from PIL import Image
 from torch import Tensor
 
 from relation_adapter.config import ModelConfig
@@ -22,17 +20,19 @@ from relation_adapter.model.attention import RelationAttnProcessor
 from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
+from relation_adapter.pipeline.call_state import CallState
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
-from relation_adapter.pipeline.flow_loop import edited_tokens
+from relation_adapter.pipeline.flow_loop import Run, edited_tokens, wanted_tensors
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
 from relation_adapter.pipeline.loras import Loras
 from relation_adapter.pipeline.memory import OffloadMixin
-from relation_adapter.pipeline.pictures import decode, stacked, to_output
-from relation_adapter.pipeline.request import Item, Strength
+from relation_adapter.pipeline.request import Strength
+from relation_adapter.pipeline.results import add_relations, asked_results, output
+from relation_adapter.pipeline.saving import SavingPipeline
 from relation_adapter.relation import Relation, check_fits, fingerprint, new_provenance
 
 
-class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
+class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement):
     """Edits pictures by example: `pipe(image=source, relation=pipe.encode_relation([(before, after)])).images[0]`.
 
     transformer, adapter, vae and scheduler are always there; the text encoders (CLIP, then T5) and the image encoder
@@ -50,7 +50,7 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
     ]
     # Sequential offload would empty parameters that are read without a forward: the null text, the fingerprint's.
     _exclude_from_cpu_offload: ClassVar[list[str]] = ["adapter"]
-    _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds", "pooled_prompt_embeds"]
 
     def __init__(
         self,
@@ -78,9 +78,8 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
             image_encoder=image_encoder,
             image_processor=image_processor,
         )
-        if not all(isinstance(one, RelationAttnProcessor) for one in transformer.attn_processors.values()):
+        if adapter and transformer and not _is_attached(transformer):
             adapter.attach(transformer)
-        self._interrupt = False
 
     @classmethod
     def from_components(cls, components: Components) -> RelationPipeline:
@@ -110,6 +109,8 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
     @property
     def design(self) -> ModelConfig:
         """The choices of the model: `ModelConfig`."""
+        if self.adapter is None:
+            raise UsageError("This pipeline has no adapter; load it with one")
         design: ModelConfig = self.adapter.design
         return design
 
@@ -119,37 +120,68 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
         config = self.vae.config
         return 2 * (config.factor if self.design.pixel_factor else 2 ** (len(config.block_out_channels) - 1))
 
-    @property
-    def interrupt(self) -> bool:
-        """Set `pipe._interrupt = True` in a callback to stop after the step."""
-        return self._interrupt
-
     def check_relation(self, relation: Relation) -> None:
         """Raise WeightsError unless this model, with these weights, encoded the relation."""
         check_fits(relation, self.design, fingerprint(self.design, self.adapter.projector))
 
     @torch.no_grad()
-    def encode_relation(self, pairs: Sequence[Pair], name: str | None = None) -> Relation:
+    def encode_relation(
+        self, pairs: Sequence[Pair], name: str | None = None, preparation: str | None = None
+    ) -> Relation:
         """Read what the (before, after) pairs show, all of one edit; nothing about it is random.
 
-        name: kept in the relation's provenance. Raises UsageError, or PictureError on a picture that is none.
+        pairs: PIL pictures, arrays (H, W, 3) or tensors (3, H, W), as for `image` of the call. name: kept in the
+        relation's provenance. preparation: `published`, padded on white to the nearest of five ratios, or `square`,
+        squeezed to the square that the image encoder sees; default: as in the training of the design.
+
+        Raises UsageError, or PictureError on a picture that is none.
         """
         checked = request.as_pairs(pairs)
+        request.check_preparation(preparation)
         try:
-            return self._encode_relation(checked, name)
+            return self._encode_relation(checked, name, preparation)
         finally:
             self.maybe_free_model_hooks()
 
-    def _encode_relation(self, pairs: Sequence[Pair], name: str | None = None) -> Relation:
-        before, after = pair_features(self, pairs, self._execution_device)
+    def _encode_relation(
+        self, pairs: Sequence[Pair], name: str | None = None, preparation: str | None = None
+    ) -> Relation:
+        before, after = pair_features(self, pairs, self._execution_device, preparation)
         tokens, vector = self.adapter.encode(before, after)
         mark = fingerprint(self.design, self.adapter.projector)
-        return Relation(tokens, vector, new_provenance(self.design, mark, pairs, name), mean_change(before, after))
+        provenance = new_provenance(self.design, mark, pairs, name)
+        if preparation is not None:
+            provenance["preparation"] = preparation
+        return Relation(tokens, vector, provenance, mean_change(before, after))
+
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        instruction: str | Sequence[str | None] | None = None,
+        max_sequence_length: int | None = None,
+        lora_scale: float | None = None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Instructions as `prompt_embeds` (N, T, J) and `pooled_prompt_embeds` (N, P) for later calls.
+
+        It needs text encoders and tokenizers alone. max_sequence_length: T. lora_scale: of LoRAs on the text encoders.
+        Without an instruction and without an adapter both are None, as a call understands them. Raises UsageError.
+        """
+        count = len(instruction) if isinstance(instruction, (list, tuple)) else 1
+        texts = request.as_instructions(instruction, count)
+        if self.adapter is None and not any(texts):
+            prompt_embeds, pooled_prompt_embeds = None, None
+        else:
+            device = self._execution_device
+            try:
+                prompt_embeds, pooled_prompt_embeds = encode_texts(self, texts, device, max_sequence_length, lora_scale)
+            finally:
+                self.maybe_free_model_hooks()
+        return prompt_embeds, pooled_prompt_embeds
 
     @torch.no_grad()
     def __call__(
         self,
-        image: Image.Image | Sequence[Image.Image] | None = None,
+        image: Any = None,
         relation: Any = None,
         pairs: Any = None,
         instruction: str | Sequence[str | None] | None = None,
@@ -159,87 +191,69 @@ class RelationPipeline(OffloadMixin, DiffusionPipeline, Loras, Agreement):
         guidance_scale: float | None = None,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
-        num_images_per_image: int = 1,
+        num_images_per_prompt: int = 1,
         latents: Tensor | Sequence[Tensor] | None = None,
         prompt_embeds: Tensor | None = None,
         pooled_prompt_embeds: Tensor | None = None,
-        size: Size | None = None,
+        max_sequence_length: int | None = None,
+        size: Size | str | None = None,
+        height: int | None = None,
+        width: int | None = None,
         detail: bool | None = None,
+        shift_tokens: str | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
+        joint_attention_kwargs: Mapping[str, Any] | None = None,
         callback_on_step_end: Callable[[Any, int, Tensor, dict[str, Any]], dict[str, Any] | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
-        """Make the edit on every picture; returns `.images`, `num_images_per_image` for each picture in turn.
+        """Make the edit on every picture; returns `.images`, `num_images_per_prompt` for each picture in turn.
 
-        image: the sources, any sizes. relation: what to do, a Relation or (Relation, strength), or a list of these to
-        combine, or a list of such lists, one an image. pairs: in its place (before, after) pictures, one or more, or a
-        list of such lists. instruction: text, for all or one an image; a design without text passes over it. strength:
-        of all relations, a number or one per block; 0 is the base model. strength_steps: the part of the steps, in
-        [0, 1], in which the relations act. seed: result k takes seed + k, or a list; generator: one that serves the
-        results in turn, or a list. latents: where the flow starts, (results, L, C), or a list of (L, C). prompt_embeds
-        (N or 1, T, J), pooled_prompt_embeds (N or 1, P): encoded instructions. size: (width, height) to work at and to
-        return; default: the model's own choice, the results then brought back to their picture's size, with `detail` as
-        sharp as the picture allows (default: where the model does not work at the picture's size). output_type: pil;
-        np and pt in [0, 1]; latent, the noisy tokens (results, L, C) alone. What differs in size comes as a list.
-        callback_on_step_end(pipe, step, time, {"latents": ...}) runs after every step, for every group of equal sizes
-        and strengths in turn, and may return other latents.
+        image: sources of any size: PIL, array (H, W, 3) or tensor (3, H, W), uint8 or floats in [0, 1], a batch or a
+        list. relation: a Relation or (Relation, strength), a list of these to combine, or one such list an image.
+        pairs: in its place (before, after) pictures, one or more, or one list an image. instruction: text, for all or
+        one an image; a design without text passes over it. strength: of all relations, a number or one per block; 0 is
+        the base. strength_steps: the part of the steps, in [0, 1], where relations act. seed: result k takes seed + k,
+        or a list. generator: one for the results in turn, or a list. latents: where the flow starts, (results, L, C) or
+        a list. prompt_embeds (N or 1, T, J), pooled_prompt_embeds (N or 1, P): from `encode_prompt`.
+        max_sequence_length: T. size: (width, height) to work at and return, as height and width are; `own`, the
+        picture's, or `native`, the area of training (default: the design's choice), brought back to the picture's size,
+        with `detail` as sharp as the picture (default: after `native`). shift_tokens: what the time shift counts,
+        `noisy_and_source` as published, `noisy`, or `none`. output_type: pil; np, pt in [0, 1], on the CPU; latent, the
+        noisy tokens (results, L, C). What differs in size comes as a list. joint_attention_kwargs: `scale` weighs
+        LoRAs. callback_on_step_end(pipe, step, time, tensors): after every step, for every group of equal sizes and
+        strengths in turn; it may return other tensors, or set `pipe._interrupt = True`.
 
         Raises UsageError on what does not fit together, PictureError on a picture that is none, WeightsError on a
         relation of another model; nothing has run by then.
         """
-        self._interrupt = False
-        design = self.design
-        steps = design.steps if num_inference_steps is None else num_inference_steps
-        guidance = design.guidance if guidance_scale is None else guidance_scale
-        inputs = callback_on_step_end_tensor_inputs
-        request.check_options(steps, guidance, num_images_per_image, size, output_type, strength_steps, inputs)
-        pictures = request.as_pictures(image)
-        items = self._items(pictures, seed, generator, num_images_per_image, latents, size)
+        run = Run(
+            steps=self.design.steps if num_inference_steps is None else num_inference_steps,
+            guidance=self.design.guidance if guidance_scale is None else guidance_scale,
+            strength_steps=strength_steps,
+            shift_tokens=request.shift_of(shift_tokens, self.design, self.scheduler),
+            attention=joint_attention_kwargs or {},
+            callback=callback_on_step_end,
+            tensor_inputs=wanted_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs),
+        )
+        length = self.design.text_length if max_sequence_length is None else max_sequence_length
+        request.check_run(run, num_images_per_prompt, output_type, length, self._callback_tensor_inputs)
+        self._begin(run)
+        pictures, work = request.as_pictures(image), request.size_of_work(size, height, width, self.design)
+        items = asked_results(self, pictures, seed, generator, num_images_per_prompt, latents, work)
         texts = request.as_instructions(instruction, len(pictures))
-        embeds = given_embeds(design, prompt_embeds, pooled_prompt_embeds, instruction, len(pictures))
+        embeds = given_embeds(self.design, prompt_embeds, pooled_prompt_embeds, instruction, len(pictures))
         try:
-            self._add_relations(items, relation, pairs, strength, len(pictures))
-            encoded = embeds or encode_texts(self, texts, self._execution_device)
-            tokens = edited_tokens(self, items, encoded, steps, float(guidance), strength_steps, callback_on_step_end)
-            images: Any = stacked(tokens)
-            if output_type != "latent":
-                keep = size is None and (not design.keep_size if detail is None else detail)
-                sources = [pictures[item.source] if keep else None for item in items]
-                decoded = [decode(self, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)]
-                images = to_output(decoded, [item.fit for item in items], sources, output_type)
+            add_relations(self, items, relation, pairs, strength, len(pictures))
+            device, scale = self._execution_device, run.attention.get("scale")
+            tokens = edited_tokens(self, items, embeds or encode_texts(self, texts, device, length, scale), run)
+            keep = isinstance(work, str) and (work == "native" if detail is None else detail)
+            images = output(self, tokens, items, pictures if keep else None, output_type)
         finally:
+            self._current_timestep = None
             self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _items(
-        self, pictures: Sequence[Image.Image], seed: Any, generator: Any, copies: int, latents: Any, size: Size | None
-    ) -> list[Item]:
-        """The results to make, without their relations."""
-        fits = [request.fit_source(picture, self.design, self.multiple, size) for picture in pictures]
-        sources = [source for source in range(len(pictures)) for _ in range(copies)]
-        channels = self.design.transformer.out_channels
-        shapes = [(math.prod(side // self.multiple for side in fits[one].image.size), channels) for one in sources]
-        generators = request.as_generators(seed, generator, len(sources))
-        starts = request.as_latents(latents, shapes)
-        return [
-            Item(source, fits[source], generator=one, latents=start)
-            for source, one, start in zip(sources, generators, starts, strict=True)
-        ]
 
-    def _add_relations(self, items: Sequence[Item], relation: Any, pairs: Any, strength: Strength, count: int) -> None:
-        """Give every item the relations of its picture; pairs are encoded here."""
-        if (relation is None) == (pairs is None):
-            found = "missing; give one of them" if relation is None else "both given; give one of them"
-            raise UsageError(f"relation and pairs are {found}")
-        blocks = self.design.transformer.num_blocks
-        request.as_strength(strength, blocks)
-        if pairs is not None:
-            encoded = [self._encode_relation(one) for one in request.pairs_per_image(pairs, count)]
-            relation = encoded if len(encoded) == 1 else [[one] for one in encoded]
-        per_image = request.relations_per_image(relation, strength, count, blocks)
-        mark = fingerprint(self.design, self.adapter.projector)
-        for one in {weighted.relation for weighted_list in per_image for weighted in weighted_list}:
-            check_fits(one, self.design, mark)
-        for item in items:
-            item.relations = per_image[item.source]
+def _is_attached(transformer: FluxTransformer2DModel) -> bool:
+    return all(isinstance(one, RelationAttnProcessor) for one in transformer.attn_processors.values())

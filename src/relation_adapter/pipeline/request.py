@@ -6,7 +6,7 @@ Everything that does not fit raises UsageError here, in one line, before any mod
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -18,12 +18,16 @@ from torch import Tensor
 from relation_adapter.config import ModelConfig
 from relation_adapter.editor import Pair
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Fit, Size, fit, resize, to_rgb
+from relation_adapter.images import Fit, Size, fit, resize
+from relation_adapter.pipeline.arrays import PICTURES, as_rgb
 from relation_adapter.relation import Relation
 
 Strength = float | Sequence[float]
 LARGEST = 64  # times the area a design was trained at; attention grows with the square of it
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+PREPARATIONS = ("published", "square")
+SIZES = ("own", "native")
+SHIFTS = ("noisy_and_source", "noisy", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,23 +50,24 @@ class Item:
 
 
 def as_pictures(image: Any) -> list[Image.Image]:
-    """One picture or several, as upright RGB."""
-    pictures = [image] if isinstance(image, Image.Image) else image
+    """One picture or several, as upright RGB; batches are taken apart."""
+    pictures = [image] if isinstance(image, PICTURES) else image
     if pictures is None or (isinstance(pictures, (list, tuple)) and not pictures):
         raise UsageError("image is missing; give the picture to edit, or a list of pictures")
-    if not isinstance(pictures, (list, tuple)) or not all(isinstance(one, Image.Image) for one in pictures):
+    if not isinstance(pictures, (list, tuple)) or not all(isinstance(one, PICTURES) for one in pictures):
         raise UsageError(
-            f"image is {_kind(image)}; give a PIL picture, or a list of them (images.open_picture opens one)"
+            f"image is {_kind(image)}; give a picture (PIL, array or tensor), or a list of them; images.open_picture "
+            "opens a file"
         )
-    return [to_rgb(one) for one in pictures]
+    return [picture for one in pictures for picture in as_rgb(one)]
 
 
 def as_pairs(pairs: Any, name: str = "pairs") -> list[Pair]:
     """The (before, after) pairs of one relation; a single pair may come without its list."""
     pairs = [pairs] if _is_pair(pairs) else pairs
     if not isinstance(pairs, (list, tuple)) or not pairs or not all(map(_is_pair, pairs)):
-        raise UsageError(f"{name} is {_kind(pairs)}; give one or more (before, after) tuples of PIL pictures")
-    return [(to_rgb(before), to_rgb(after)) for before, after in pairs]
+        raise UsageError(f"{name} is {_kind(pairs)}; give one or more (before, after) tuples of pictures")
+    return [pair for before, after in pairs for pair in zip(*_same_many(before, after, name), strict=True)]
 
 
 def pairs_per_image(pairs: Any, count: int) -> list[list[Pair]]:
@@ -143,50 +148,89 @@ def as_latents(latents: Any, shapes: list[tuple[int, int]]) -> list[Tensor | Non
     return [one[None] for one in latents]
 
 
-def fit_source(image: Image.Image, design: ModelConfig, multiple: int, size: Size | None) -> Fit:
-    """The picture at the size the model works at, and the way back.
-
-    With a `size`, or at the picture's own size as published: rounded down to multiples, without keeping the ratio.
-    Otherwise about the area the design was trained at, in the picture's ratio.
-    """
-    if size is None and not design.keep_size:
-        return fit(image, area=design.native_area, multiple=multiple)
-    final = image.size if size is None else (size[0], size[1])
-    if size is not None and size[0] * size[1] > LARGEST * design.native_area:
-        side = int((LARGEST * design.native_area) ** 0.5)
-        raise UsageError(
-            f"size={size[0]}x{size[1]} is far beyond what {design.name} was trained at; use up to about {side}x{side}"
-        )
-    width, height = (max(side // multiple, 1) * multiple for side in final)
-    return Fit(resize(image, (width, height)), (0, 0, width, height), final)
-
-
-def check_options(
-    steps: Any, guidance: Any, copies: Any, size: Any, output_type: Any, strength_steps: Any, tensor_inputs: Any
-) -> None:
-    """What is a number or a word."""
-    for name, value in (("num_inference_steps", steps), ("num_images_per_image", copies)):
-        if not isinstance(value, Integral) or int(value) < 1:
-            raise UsageError(f"{name}={value!r}; give a whole number of at least 1")
-    if not isinstance(guidance, Real) or not math.isfinite(guidance):
-        raise UsageError(f"guidance_scale={guidance!r} is not a number; leave it out for the model's own")
-    if size is not None and not (
+def size_of_work(size: Any, height: Any, width: Any, design: ModelConfig) -> Size | str:
+    """The size to work at: (width, height), or `own` or `native`; the design's choice where nothing is given."""
+    if (height is None) != (width is None):
+        raise UsageError("height and width belong together; give both, or size=(width, height)")
+    if height is not None and size is not None:
+        raise UsageError("size and height, width are both given; give one of them")
+    if height is not None:
+        size = (width, height)
+    if size is None:
+        return "own" if design.keep_size else "native"
+    if isinstance(size, str) and size in SIZES:
+        return size
+    if not (
         isinstance(size, (list, tuple))
         and len(size) == 2
         and all(isinstance(side, Integral) and int(side) > 0 for side in size)
     ):
-        raise UsageError(f"size={size!r}; give (width, height) in pixels, both positive whole numbers")
+        raise UsageError(
+            f"size={size!r}; give (width, height) in pixels, both positive whole numbers, or own or native"
+        )
+    if size[0] * size[1] > LARGEST * design.native_area:
+        side = int((LARGEST * design.native_area) ** 0.5)
+        raise UsageError(
+            f"size={size[0]}x{size[1]} is far beyond what {design.name} was trained at; use up to about {side}x{side}"
+        )
+    return size[0], size[1]
+
+
+def fit_source(image: Image.Image, design: ModelConfig, multiple: int, size: Size | str) -> Fit:
+    """The picture at the size the model works at, and the way back.
+
+    size: (width, height), or `own`, the picture's, as published: rounded down to multiples, without keeping the ratio;
+    or `native`: about the area the design was trained at, in the picture's ratio.
+    """
+    if size == "native":
+        return fit(image, area=design.native_area, multiple=multiple)
+    final = image.size if isinstance(size, str) else size
+    width, height = (max(side // multiple, 1) * multiple for side in final)
+    return Fit(resize(image, (width, height)), (0, 0, width, height), final)
+
+
+def check_run(run: Any, copies: Any, output_type: Any, text_length: Any, known_tensors: Sequence[str]) -> None:
+    """The numbers and words of a call; run: a `flow_loop.Run`."""
+    numbers = {"num_inference_steps": run.steps, "num_images_per_prompt": copies, "max_sequence_length": text_length}
+    for name, value in numbers.items():
+        if not isinstance(value, Integral) or int(value) < 1:
+            raise UsageError(f"{name}={value!r}; give a whole number of at least 1")
+    if not isinstance(run.guidance, Real) or not math.isfinite(run.guidance):
+        raise UsageError(f"guidance_scale={run.guidance!r} is not a number; leave it out for the model's own")
     if output_type not in OUTPUT_TYPES:
         raise UsageError(f"output_type={output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}")
     try:
-        first, last = strength_steps
+        first, last = run.strength_steps
         sound = 0 <= first <= last <= 1
     except (TypeError, ValueError):
         sound = False
     if not sound:
-        raise UsageError(f"strength_steps={strength_steps!r}; give (from, to) with 0 <= from <= to <= 1")
-    if unknown := [name for name in tensor_inputs if name != "latents"]:
-        raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown[0]!r}; a callback is given latents only")
+        raise UsageError(f"strength_steps={run.strength_steps!r}; give (from, to) with 0 <= from <= to <= 1")
+    if unknown := [name for name in run.tensor_inputs if name not in known_tensors]:
+        known = ", ".join(known_tensors)
+        raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown[0]!r}; a callback can be given {known}")
+    if not isinstance(run.attention, Mapping):
+        raise UsageError(
+            f"joint_attention_kwargs is {_kind(run.attention)}; give a dict, as {{'scale': 0.5}} for LoRAs"
+        )
+
+
+def check_preparation(preparation: Any) -> None:
+    """Of exemplars."""
+    if preparation not in (None, *PREPARATIONS):
+        raise UsageError(f"preparation={preparation!r}; choose one of {', '.join(PREPARATIONS)}")
+
+
+def shift_of(shift_tokens: Any, design: ModelConfig, scheduler: Any) -> str:
+    """What the time shift counts: the choice of the caller, or else of the design."""
+    choice: str = design.shift_tokens if shift_tokens is None else shift_tokens
+    if choice not in SHIFTS:
+        raise UsageError(f"shift_tokens={shift_tokens!r}; choose one of {', '.join(SHIFTS)}")
+    if shift_tokens not in (None, "none") and not scheduler.config.use_dynamic_shifting:
+        raise UsageError(
+            f"shift_tokens={shift_tokens!r} has no effect: the scheduler of {design.name} does not shift by size"
+        )
+    return choice
 
 
 def check_count(name: str, found: int, expected: int, what: str, of: str) -> None:
@@ -222,11 +266,18 @@ def _is_weighted(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, Image.Image) for one in value)
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, PICTURES) for one in value)
+
+
+def _same_many(before: Any, after: Any, name: str) -> tuple[list[Image.Image], list[Image.Image]]:
+    """The two sides of one pair, or of a batch of pairs."""
+    sides = as_rgb(before, f"{name}: before"), as_rgb(after, f"{name}: after")
+    check_count(name, len(sides[1]), len(sides[0]), "pictures after", "pictures before")
+    return sides
 
 
 def _is_pair_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and not any(isinstance(one, Image.Image) for one in value)
+    return isinstance(value, (list, tuple)) and not any(isinstance(one, PICTURES) for one in value)
 
 
 def _kind(value: Any) -> str:

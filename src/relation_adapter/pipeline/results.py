@@ -1,0 +1,62 @@
+"""The results that a call asks for, one item each: picture, start, generator, relations; and what they become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from relation_adapter.errors import UsageError
+from relation_adapter.images import Size
+from relation_adapter.pipeline import request
+from relation_adapter.pipeline.pictures import decode, stacked, to_output
+from relation_adapter.pipeline.request import Item, Strength
+from relation_adapter.relation import check_fits, fingerprint
+
+
+def asked_results(
+    pipe: Any, pictures: Sequence[Image.Image], seed: Any, generator: Any, copies: int, latents: Any, size: Size | str
+) -> list[Item]:
+    """An item for every copy of every picture in turn, as yet without its relations."""
+    fits = [request.fit_source(picture, pipe.design, pipe.multiple, size) for picture in pictures]
+    sources = [source for source in range(len(pictures)) for _ in range(copies)]
+    channels = pipe.design.transformer.out_channels
+    shapes = [(math.prod(side // pipe.multiple for side in fits[one].image.size), channels) for one in sources]
+    generators = request.as_generators(seed, generator, len(sources))
+    starts = request.as_latents(latents, shapes)
+    return [
+        Item(source, fits[source], generator=one, latents=start)
+        for source, one, start in zip(sources, generators, starts, strict=True)
+    ]
+
+
+def add_relations(pipe: Any, items: Sequence[Item], relation: Any, pairs: Any, strength: Strength, count: int) -> None:
+    """Give every item the relations of its picture, of which there are `count`; pairs are encoded here."""
+    if (relation is None) == (pairs is None):
+        found = "missing; give one of them" if relation is None else "both given; give one of them"
+        raise UsageError(f"relation and pairs are {found}")
+    blocks = pipe.design.transformer.num_blocks
+    request.as_strength(strength, blocks)
+    if pairs is not None:
+        encoded = [pipe._encode_relation(one) for one in request.pairs_per_image(pairs, count)]
+        relation = encoded if len(encoded) == 1 else [[one] for one in encoded]
+    per_image = request.relations_per_image(relation, strength, count, blocks)
+    mark = fingerprint(pipe.design, pipe.adapter.projector)
+    for one in {weighted.relation for weighted_list in per_image for weighted in weighted_list}:
+        check_fits(one, pipe.design, mark)
+    for item in items:
+        item.relations = per_image[item.source]
+
+
+def output(
+    pipe: Any, tokens: Sequence[Tensor], items: Sequence[Item], detail_of: Sequence[Image.Image] | None, kind: str
+) -> Any:
+    """The tokens (1, L, C) of every item as the kind of output asked for; detail_of: pictures whose detail is kept."""
+    if kind == "latent":
+        return stacked(tokens)
+    decoded = [decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)]
+    sources = [detail_of[item.source] if detail_of else None for item in items]
+    return to_output(decoded, [item.fit for item in items], sources, kind)
