@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,11 +17,13 @@ from .pixels import (
     grid,
     luminance,
     mix,
+    own_rng,
     resize,
     short_side,
     to_bytes,
     to_float,
     unit_colour,
+    wide,
 )
 from .task import Change, Task, pixel_task
 
@@ -30,7 +31,7 @@ from .task import Change, Task, pixel_task
 def expose(picture: FloatPicture, params: Params) -> FloatPicture:
     """Gain, offset, then gamma."""
     lifted = (picture * params["gain"] + params["offset"]).clip(0, 1)
-    return as_float32(lifted ** params["gamma"])
+    return as_float32(wide(lifted) ** params["gamma"])
 
 
 def contrast(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -66,20 +67,19 @@ def haze(picture: FloatPicture, params: Params) -> FloatPicture:
     return mix(picture, unit_colour(params["colour"]), weight)
 
 
-def _own_rng(picture: FloatPicture) -> np.random.Generator:
-    """Random numbers of the picture itself: two pictures of a quad must not share their grain."""
-    return np.random.default_rng(zlib.crc32(picture.tobytes()))
+def grain(picture: FloatPicture, sigma: float) -> FloatPicture:
+    """Gaussian noise per pixel and channel, of the picture's own."""
+    return own_rng(picture).standard_normal(picture.shape, np.float32) * np.float32(sigma)
 
 
 def add_noise(picture: FloatPicture, params: Params) -> FloatPicture:
     """Gaussian grain per pixel and channel."""
-    grain = _own_rng(picture).standard_normal(picture.shape, np.float32)
-    return picture + grain * np.float32(params["sigma"])
+    return picture + grain(picture, params["sigma"])
 
 
 def underexpose(picture: FloatPicture, params: Params) -> FloatPicture:
     """Dark, with grain."""
-    return add_noise(as_float32(picture ** params["gamma"] * params["gain"]), params)
+    return as_float32(wide(picture) ** params["gamma"] * params["gain"]) + grain(picture, params["sigma"])
 
 
 def lower_resolution(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -92,7 +92,7 @@ def lower_resolution(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def scratch(picture: FloatPicture, params: Params) -> FloatPicture:
     """Thin lines across the picture."""
-    rng, short = _own_rng(picture), short_side(picture)
+    rng, short = own_rng(picture), short_side(picture)
     image = Image.fromarray(to_bytes(picture))
     canvas = ImageDraw.Draw(image)
     for _ in range(params["count"]):
@@ -106,14 +106,14 @@ def specks(picture: FloatPicture, params: Params) -> FloatPicture:
     """Dots of one colour, each a 64th of the short side."""
     cell = max(1, round(short_side(picture) / 64))
     height, width = picture.shape[:2]
-    hit = _own_rng(picture).random((-(-height // cell), -(-width // cell))) < params["density"]
+    hit = own_rng(picture).random((-(-height // cell), -(-width // cell))) < params["density"]
     mask = hit.repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width, None]
     return np.where(mask, unit_colour(params["colour"]), picture)
 
 
 def rain(picture: FloatPicture, params: Params) -> FloatPicture:
     """Pale parallel streaks."""
-    rng, short = _own_rng(picture), short_side(picture)
+    rng, short = own_rng(picture), short_side(picture)
     veil = Image.new("L", picture.shape[1::-1])
     canvas = ImageDraw.Draw(veil)
     lean, length = math.tan(math.radians(params["angle"])), params["length"] * short

@@ -1,7 +1,13 @@
-"""Picture arithmetic shared by the tasks: float32 pictures (H, W, 3) in [0, 1]."""
+"""Picture arithmetic shared by the tasks: float32 pictures (H, W, 3) in [0, 1].
+
+The same seed must give the same bytes on any processor. Sums, products and roots of float32 are exact everywhere; sines,
+powers, exponentials, matrix products and means differ in the last place from one to the next, which flips a byte in a
+million. Take those of `wide` planes: there the last place is too small to flip any.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,7 +19,15 @@ from PIL import Image, ImageFilter
 Picture = NDArray[np.uint8]  # (H, W, 3)
 FloatPicture = NDArray[np.float32]  # (H, W, 3), or a plane (H, W)
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+def wide(values: Any) -> NDArray[np.float64]:
+    """float64, for functions whose last place differs between processors."""
+    return np.asarray(values, np.float64)
+
+
+def own_rng(picture: FloatPicture) -> np.random.Generator:
+    """Random numbers of the untouched picture itself: two pictures of a quad must not share their grain."""
+    return np.random.default_rng(zlib.crc32(to_bytes(picture).tobytes()))
 
 
 def to_float(picture: Picture) -> FloatPicture:
@@ -38,7 +52,7 @@ def unit_colour(colour: Sequence[int]) -> FloatPicture:
 
 def luminance(picture: FloatPicture) -> FloatPicture:
     """Rec. 601 luma, (H, W)."""
-    return as_float32(picture @ LUMA)
+    return as_float32(picture[..., 0] * 0.299 + picture[..., 1] * 0.587 + picture[..., 2] * 0.114)
 
 
 def gray(picture: FloatPicture) -> FloatPicture:

@@ -6,29 +6,30 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING
 from .draws import natural
-from .pixels import FloatPicture, as_float32, gaussian_blur, grid, luminance, mix, to_float, unit_colour
+from .pixels import FloatPicture, as_float32, gaussian_blur, grid, luminance, mix, to_float, unit_colour, wide
 
 Rng = np.random.Generator
 
 
 @lru_cache(maxsize=8)
-def _frequencies(size: int) -> FloatPicture:
+def _frequencies(size: int) -> NDArray[np.float64]:
     across, down = np.fft.rfftfreq(size), np.fft.fftfreq(size)
     radius = np.hypot(down[:, None], across[None, :])
     radius[0, 0] = np.inf
-    return as_float32(radius * size)
+    return radius * size
 
 
 def noise_planes(rng: Rng, size: int, planes: int, slope: float) -> FloatPicture:
     """Gaussian fields (size, size, planes), amplitude 1/f**slope, mean 0, deviation 1."""
     shape = (planes, size, size // 2 + 1)
     spectrum = rng.standard_normal(shape, np.float32) + 1j * rng.standard_normal(shape, np.float32)
-    fields = np.fft.irfft2(spectrum * _frequencies(size) ** -np.float32(slope), s=(size, size))
-    fields = as_float32(fields) / (fields.std(axis=(1, 2), keepdims=True).astype(np.float32) + 1e-6)
+    fields = np.fft.irfft2(spectrum * _frequencies(size) ** -slope, s=(size, size))
+    fields = as_float32(fields / (fields.std(axis=(1, 2), keepdims=True) + 1e-6))
     return np.ascontiguousarray(fields.transpose(1, 2, 0))
 
 
@@ -38,7 +39,7 @@ def draw_noise(rng: Rng, size: int) -> FloatPicture:
     directions = rng.normal(size=(3, 3)) * np.array([[0.3], [rng.uniform(0.2, 0.8)], [rng.uniform(0.05, 0.4)]])
     directions[0] = rng.uniform(0.6, 1.2, 3)
     spread = rng.uniform(0.1, 0.25)
-    picture = unit_colour(natural(rng)) * 0.5 + 0.25 + spread * fields @ as_float32(directions)
+    picture = unit_colour(natural(rng)) * 0.5 + 0.25 + spread * (wide(fields) @ directions)
     if rng.random() < 0.3:  # hard-edged patches, as cloud or rock has them
         picture = 0.5 + 0.5 * np.tanh((picture - 0.5) * rng.uniform(3, 10)) * rng.uniform(0.5, 0.9)
     return as_float32(picture)
@@ -106,13 +107,13 @@ def draw_shapes(rng: Rng, size: int) -> FloatPicture:
 def add_relief(rng: Rng, picture: FloatPicture) -> FloatPicture:
     """Multiply with a rough field whose strength follows the colours, so that surfaces differ in texture."""
     field = noise_planes(rng, picture.shape[0], 1, rng.uniform(0.4, 1.4))
-    where = np.sin(luminance(picture) * rng.uniform(3, 12))[..., None]
+    where = np.sin(wide(luminance(picture)) * rng.uniform(3, 12))[..., None]
     return as_float32(picture * (1 + rng.uniform(0.05, 0.3) * field * where))
 
 
 def draw_stripes(rng: Rng, size: int) -> FloatPicture:
     """Waves, checks or stripes of two colours, slightly bent."""
-    x, y = grid(size, size)
+    x, y = (wide(plane) for plane in grid(size, size))
     turn, pitch = rng.uniform(0, math.tau), rng.uniform(3, 14) * math.tau
     bend = noise_planes(rng, size, 1, 1.8)[..., 0] * rng.uniform(0, 0.8)
     wave = np.sin((math.cos(turn) * x + math.sin(turn) * y) * pitch + bend)
