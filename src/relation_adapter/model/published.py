@@ -73,18 +73,17 @@ def convert_adapter(
     save_adapter(out, load_adapter(path, design), {"converted_from": Path(path).name, **(provenance or {})}, dtype)
 
 
-def published_design(
-    path: str | os.PathLike[str], transformer: TransformerConfig, feature_dim: int, exemplar_size: int
-) -> ModelConfig:
-    """The published method at the sizes of these files: tokens from the adapter's own shapes.
+def published_design(path: str | os.PathLike[str], transformer: TransformerConfig, exemplar_size: int) -> ModelConfig:
+    """The published method at the sizes of a published file, which its shapes tell.
 
-    transformer: the base's shape. feature_dim, exemplar_size: width of the image encoder, side of its pictures in px.
+    transformer: the base's shape. exemplar_size: side of the image encoder's pictures, px.
 
     Raises:
         WeightsError: not a published adapter file.
     """
     tensors = _published_tensors(path)
     try:
+        feature_dim = tensors["image_proj.proj.0.weight"].shape[1]
         token_dim = tensors["image_proj.norm.weight"].shape[0]
         num_tokens = tensors["image_proj.proj.2.weight"].shape[0] // token_dim
     except (KeyError, IndexError, ZeroDivisionError) as error:

@@ -174,7 +174,8 @@ def _write_image_encoder(folder: Path, vision: Any) -> None:
     width, side = vision.config.hidden_size, vision.config.image_size
     seen = _config(twin_files.SIGLIP["vision_config"], vision.config.to_dict())
     read = twin_files.SIGLIP["text_config"] | twin_files.TINY["text"] | {"hidden_size": width}
-    text = SiglipTextModel(SiglipTextConfig(**read))
+    # Ids within the tiny vocabulary; the published config leaves them to defaults that transformers warns of.
+    text = SiglipTextModel(SiglipTextConfig(**read, bos_token_id=0, eos_token_id=1, pad_token_id=1))
     tensors = {"logit_scale": torch.ones(1), "logit_bias": torch.zeros(1)}
     for prefix, half in (("text_model.", text), ("vision_model.", vision)):
         tensors |= {prefix + key.removeprefix(prefix): value.float() for key, value in half.state_dict().items()}

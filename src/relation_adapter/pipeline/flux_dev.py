@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from relation_adapter.config import ModelConfig
+from relation_adapter.config import TransformerConfig
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import reason
 from relation_adapter.hub import FLUX_DEV, Places, find
-from relation_adapter.model.adapter import shape_of
+from relation_adapter.model.adapter import RelationAdapter, shape_of
 from relation_adapter.model.components import Components
 from relation_adapter.model.lora import load_lora
 from relation_adapter.model.published import load_adapter, published_design
+from relation_adapter.model.weights import is_own
 from relation_adapter.pipeline import memory
 
 NAME = "flux-dev"
 LORA_NAME = "editor"
 _PLACES = {"weights": "folder", "cache_dir": "cache", "offline": "offline", "token": "token"}
 _PARTS = ("base", "image_encoder", "adapter", "lora")
-_OPTIONS = (*_PARTS, *_PLACES, "torch_dtype", "quantization", "memory")
+_OF_BASE = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+_OPTIONS = (*_PARTS, *_PLACES, "torch_dtype", "dtype", "quantization", "memory", *_OF_BASE)
+# diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
+_UNUSABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError)
 
 
-def from_options(make: Callable[[Components], Any], options: dict[str, Any]) -> Any:
+def from_options(make: Callable[[Components], Any], options: Mapping[str, Any]) -> Any:
     """The pipeline that `make` builds of the parts that the options of `from_pretrained("flux-dev", ...)` choose.
+
+    They are those of `load_flux_dev`; `weights`, a folder that the parts lie in, `cache_dir`, `offline` and `token`
+    (`hub.Places`); `memory`, GiB of the GPU to stay within (`memory.PLANS`); and parts of the base by their name
+    (`vae=...`) to take in place of its own, or None to leave them out.
 
     Raises:
         UsageError: an option that there is not.
@@ -37,21 +48,21 @@ def from_options(make: Callable[[Components], Any], options: dict[str, Any]) -> 
     unknown = [name for name in options if name not in _OPTIONS]
     if unknown:
         near = difflib.get_close_matches(unknown[0], _OPTIONS, n=1)
-        raise UsageError(f"{unknown[0]} is no option of {NAME}; {f'did you mean {near[0]}?' if near else _known()}")
-    given = {name: value for name, value in options.items() if value is not None}
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_OPTIONS)}"
+        raise UsageError(f"{unknown[0]} is no option of {NAME}; {hint}")
+    parts = {name: value for name, value in options.items() if name in _OF_BASE}
+    given = {name: value for name, value in options.items() if name not in parts and value is not None}
     plan = memory.plan_for(given.pop("memory"), given.get("quantization")) if "memory" in given else None
     if plan:
         given["quantization"] = plan.quantization
+    if "dtype" in given:
+        given["torch_dtype"] = given.pop("dtype")
     where: dict[str, Any] = {field: given.pop(name) for name, field in _PLACES.items() if name in given}
     where |= {name: Path(where[name]) for name in ("folder", "cache") if name in where}
-    pipe = make(load_flux_dev(Places(**where), **given))
+    pipe = make(load_flux_dev(Places(**where), **given, parts=parts))
     if plan:
-        memory.place(pipe, plan, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        memory.place(pipe, plan)
     return pipe
-
-
-def _known() -> str:
-    return f"there are: {', '.join(_OPTIONS)}"
 
 
 def load_flux_dev(
@@ -60,52 +71,87 @@ def load_flux_dev(
     image_encoder: str | None = None,
     adapter: str | None = None,
     lora: str | bool | None = None,
-    torch_dtype: torch.dtype = torch.bfloat16,
+    torch_dtype: torch.dtype | Mapping[str, torch.dtype] = torch.bfloat16,
     quantization: str | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> Components:
     """The parts of the published model, the LoRA attached to the transformer under the name "editor", not fused.
 
-    Every part is a path, a place on the hub, or None for the published one (`hub.find`); lora: False or "none": none.
+    Each is a path, a place on the hub, or None for the published one (`hub.find`); lora: False or "none" for none.
     base: a folder that diffusers' FLUX pipelines wrote. adapter: the published `.bin`, InstantX's, or a file of ours,
-    whose own design then holds. torch_dtype: of all parts. quantization: of the base, "int8" or "nf4".
+    whose own design then holds. torch_dtype: of all, or by name, with a `default`. quantization: of the transformer,
+    "int8" or "nf4". parts: of the base, in place of its own; None leaves one out, and without a transformer the LoRA.
 
     Raises:
         WeightsError: a part that is nowhere, not whole, or does not fit the others.
-        UsageError, MissingExtraError: a quantisation that there is not, or its package.
+        UsageError, MissingExtraError: a quantisation that there is not, or its package; a dtype that is none.
     """
-    config = memory.quantization_config(quantization)
-    given: dict[str, Any] = {"base": base, "image_encoder": image_encoder, "adapter": adapter, "lora": lora}
+    own = dict(parts or {})
+    dtypes = _dtypes(torch_dtype)
+    quantized = memory.quantization_config(quantization, dtypes("transformer"))
+    editor = lora not in (False, "none") and own.get("transformer", True) is not None
     # All are found before any is loaded, so that what is missing is told at once.
-    paths = {
-        name: find(FLUX_DEV[name], places, None if value is True else value)
-        for name, value in given.items()
-        if not (name == "lora" and value in (False, "none"))
-    }
-    encoder, processor = _image_encoder(paths["image_encoder"], torch_dtype)
-    parts = _base(paths["base"], torch_dtype, config)
-    transformer = parts["transformer"]
-    reader = load_adapter(paths["adapter"], _design(paths["adapter"], transformer, encoder), torch_dtype)
-    reader.attach(transformer)
-    if "lora" in paths:
-        load_lora(transformer, paths["lora"], LORA_NAME)
-    return Components(adapter=reader, image_encoder=encoder, image_processor=processor, **parts)
+    folder = find(_needed(own), places, _text(base))
+    seeing = find(FLUX_DEV["image_encoder"], places, _text(image_encoder))
+    reading = find(FLUX_DEV["adapter"], places, _text(adapter))
+    editing = find(FLUX_DEV["lora"], places, _text(lora)) if editor else None
+    encoder, processor = _image_encoder(seeing, dtypes("image_encoder"))
+    loaded = own | _base(folder, dtypes, quantized, own)
+    shape = shape_of(loaded["transformer"] or _empty_transformer(folder / "transformer"))
+    reader = _adapter(reading, shape, seeing, encoder, dtypes("adapter"))
+    if loaded["transformer"] is not None:
+        reader.attach(loaded["transformer"])
+        if editing:
+            load_lora(loaded["transformer"], editing, LORA_NAME)
+    return Components(adapter=reader, image_encoder=encoder, image_processor=processor, **loaded)
 
 
-def _base(folder: Path, dtype: torch.dtype, quantization: Any) -> dict[str, Any]:
-    """The parts of a folder that diffusers' FLUX pipelines wrote."""
+def _text(place: Any) -> str | None:
+    return None if place is None or place is True else str(place)
+
+
+def _dtypes(given: Any) -> Callable[[str], torch.dtype]:
+    """The dtype of a part by its name."""
+    by_name = dict(given) if isinstance(given, Mapping) else {"default": given}
+    wrong = [value for value in by_name.values() if not isinstance(value, torch.dtype)]
+    if wrong:
+        raise UsageError(f"torch_dtype={wrong[0]!r} is no dtype; give torch.bfloat16, or a dict of these by part")
+    return lambda name: by_name.get(name, by_name.get("default", torch.float32))
+
+
+def _needed(own: Mapping[str, Any]) -> Any:
+    """The base, as far as its parts are not given or left out; its shape is always read."""
+    part = FLUX_DEV["base"]
+    patterns = [pattern for pattern in part.patterns if pattern.partition("/")[0] not in own]
+    return replace(part, patterns=(*patterns, *(["transformer/config.json"] if "transformer" in own else [])))
+
+
+def _base(folder: Path, dtypes: Callable[[str], torch.dtype], quantized: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a folder that diffusers' FLUX pipelines wrote, but for those of `own`; the largest comes last."""
     from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
     from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
-    more = {"quantization_config": quantization} if quantization else {}
-    return {
-        "scheduler": _plain(FlowMatchEulerDiscreteScheduler, folder / "scheduler"),
-        "tokenizer": _plain(CLIPTokenizer, folder / "tokenizer"),
-        "tokenizer_2": _plain(T5TokenizerFast, folder / "tokenizer_2"),
-        "vae": _weights(AutoencoderKL, folder / "vae", torch_dtype=dtype),
-        "text_encoder": _weights(CLIPTextModel, folder / "text_encoder", dtype=dtype),
-        "text_encoder_2": _weights(T5EncoderModel, folder / "text_encoder_2", dtype=dtype),
-        "transformer": _weights(FluxTransformer2DModel, folder / "transformer", torch_dtype=dtype, **more),
+    plain = {"scheduler": FlowMatchEulerDiscreteScheduler, "tokenizer": CLIPTokenizer, "tokenizer_2": T5TokenizerFast}
+    heavy = {
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "text_encoder_2": T5EncoderModel,
+        "transformer": FluxTransformer2DModel,
     }
+    made = {name: _plain(kind, folder / name) for name, kind in plain.items() if name not in own}
+    for name, kind in heavy.items():
+        if name not in own:
+            more = {"quantization_config": quantized} if quantized and name == "transformer" else {}
+            made[name] = _weights(kind, folder / name, dtypes(name), **more)
+    return made
+
+
+def _empty_transformer(folder: Path) -> Any:
+    """A transformer without memory for its weights: what its config says."""
+    from diffusers import FluxTransformer2DModel
+
+    with _unusable(folder), torch.device("meta"):
+        return FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(folder, local_files_only=True))
 
 
 def _image_encoder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, Any]:
@@ -114,35 +160,60 @@ def _image_encoder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, Any]:
     from transformers import SiglipImageProcessorPil, SiglipVisionModel
 
     other_half = ("text_model.", "logit_scale", "logit_bias")
-    encoder = _weights(SiglipVisionModel, folder, unused=other_half, dtype=dtype)
+    with _silent():  # transformers reports the half that is left out
+        encoder = _weights(SiglipVisionModel, folder, dtype, unused=other_half)
     return encoder, _plain(SiglipImageProcessorPil, folder)
 
 
-def _design(path: Path, transformer: Any, encoder: Any) -> ModelConfig | None:
-    """Of a published file; ours holds its own."""
-    from relation_adapter.model.weights import is_own
-
-    seen = encoder.config
-    return None if is_own(path) else published_design(path, shape_of(transformer), seen.hidden_size, seen.image_size)
+def _adapter(path: Path, shape: TransformerConfig, seeing: Path, encoder: Any, dtype: torch.dtype) -> RelationAdapter:
+    """The adapter for a base of this shape and this image encoder."""
+    sees = encoder.config
+    adapter = load_adapter(path, None if is_own(path) else published_design(path, shape, sees.image_size), dtype)
+    if adapter.design.feature_dim != sees.hidden_size:
+        raise WeightsError(
+            f"{path}: reads features of width {adapter.design.feature_dim}, the image encoder {seeing} has "
+            f"{sees.hidden_size}; give the two that belong together"
+        )
+    return adapter
 
 
 def _plain(kind: Any, folder: Path) -> Any:
     """A part without weights."""
-    try:
+    with _unusable(folder):
         return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise WeightsError(f"{folder}: cannot be loaded ({reason(error)}); download it again") from error
 
 
-def _weights(kind: Any, folder: Path, unused: tuple[str, ...] = (), **options: Any) -> Any:
+def _weights(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...] = (), **options: Any) -> Any:
     """A part with weights: every weight of the part in the files, and nothing in the files but `unused` left over."""
-    try:
-        part, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
-    except Exception as error:
-        raise WeightsError(f"{folder}: cannot be loaded ({reason(error)}); download it again") from error
+    with _unusable(folder):
+        part, info = kind.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, torch_dtype=dtype, **options
+        )
     missing = sorted(info["missing_keys"])
-    left = sorted(key for key in info["unexpected_keys"] if not key.startswith(unused) or not unused)
+    left = sorted(key for key in info["unexpected_keys"] if not key.startswith(unused))
     if missing or left:
         what = f"lacks {missing[0]}" if missing else f"has unknown {left[0]}"
         raise WeightsError(f"{folder}: {what}; it is of another model, or damaged: download it again")
     return part.eval()
+
+
+@contextmanager
+def _unusable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _UNUSABLE as error:
+        raise WeightsError(f"{folder}: cannot be loaded ({reason(error)}); download it again") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
