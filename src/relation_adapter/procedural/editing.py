@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from .draws import Draw, Params, choice, colour, draws, span, tint, vivid
-from .landscape import PROPS, Landscape, Prop, draw_landscape, draw_prop
+from .landscape import Landscape, draw_landscape
+from .objects import PROPS, Prop, draw_prop
 from .people import HATS, Face, Figure, Glasses, Hat, draw_face, draw_figure, draw_hair
 from .scenes import Rng, Scene, draw_outdoors, draw_scene
 from .task import SceneTask, Task

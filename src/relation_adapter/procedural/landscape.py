@@ -1,14 +1,13 @@
-"""Landscapes: sky, hills, houses, trees, cars; and single objects to add."""
+"""Landscapes: sky, hills, houses, trees, cars."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .brush import Pen, ellipse_points
-from .draws import Colour, colour, hsv, natural, vivid
+from .draws import Colour, colour, hsv, natural
 
 Rng = np.random.Generator
 
@@ -122,51 +121,6 @@ class Landscape:
         if self.sun is not None:
             x, y, radius = self.sun
             pen.ellipse(x, y, radius, radius, (240, 240, 225) if self.mood.night else (255, 225, 70))
-
-
-@dataclass(frozen=True)
-class Prop:
-    """A single object in front of a scene: balloon, ball, heart, star or flower."""
-
-    kind: str
-    x: float
-    y: float
-    scale: float
-    colour: Colour
-
-    def paint(self, pen: Pen) -> None:
-        """Within the unit circle around (x, y)."""
-        pen = pen.local(self.x, self.y, self.scale)
-        if self.kind == "balloon":
-            pen.stroke([(0, 1), (0.15, 1.6), (-0.05, 2.4)], 0.08, (60, 60, 60))
-            pen.ellipse(0, 0, 0.85, 1.05, self.colour)
-            pen.ellipse(-0.3, -0.4, 0.18, 0.25, (255, 255, 255))
-        elif self.kind == "ball":
-            pen.ellipse(0, 0, 1, 1, self.colour)
-            pen.stroke(ellipse_points(0, 0, 0.45, 1, 90, 270), 0.15, (255, 255, 255))
-            pen.stroke([(-0.9, 0), (0.9, 0)], 0.15, (255, 255, 255))
-        elif self.kind == "heart":
-            pen.ellipse(-0.45, -0.3, 0.5, 0.5, self.colour)
-            pen.ellipse(0.45, -0.3, 0.5, 0.5, self.colour)
-            pen.polygon([(-0.9, -0.1), (0.9, -0.1), (0, 1)], self.colour)
-        elif self.kind == "star":
-            tips = [(math.sin(step * math.pi / 5), -math.cos(step * math.pi / 5)) for step in range(10)]
-            pen.polygon(
-                [(x, y) if step % 2 == 0 else (0.42 * x, 0.42 * y) for step, (x, y) in enumerate(tips)], self.colour
-            )
-        else:
-            pen.stroke([(0, 0), (0.1, 2.2)], 0.16, (50, 130, 50))
-            for x, y in ellipse_points(0, 0, 0.6, 0.6):
-                pen.ellipse(x, y, 0.35, 0.35, self.colour)
-            pen.ellipse(0, 0, 0.35, 0.35, LAMP)
-
-
-PROPS = ("balloon", "ball", "heart", "star", "flower")
-
-
-def draw_prop(rng: Rng, kind: str) -> Prop:
-    """An object anywhere but at the rim."""
-    return Prop(kind, rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.6), rng.uniform(0.09, 0.16), vivid(rng))
 
 
 def draw_thing(rng: Rng, kind: str, horizon: float) -> Thing:
