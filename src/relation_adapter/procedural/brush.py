@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 from PIL import Image, ImageDraw
 
@@ -33,11 +34,21 @@ class Pen:
 
     def local(self, x: float, y: float, scale: float, angle: float = 0.0) -> Pen:
         """The same canvas seen from (x, y), with lengths times scale, turned by angle (degrees)."""
-        pen = object.__new__(Pen)
-        pen.image, pen.canvas = self.image, self.canvas
+        pen = copy(self)
         [(left, top)] = self._place([(x, y)])
         pen.frame = (left, top, self.frame[2] * scale, self.frame[3] + math.radians(angle))
         return pen
+
+    def part(self, name: str, nearness: float | None = None) -> Pen:
+        """The pen for a part of the scene; this one paints colours alone, so that the name and the place do not matter.
+
+        nearness: 1 at the lens, 0 infinitely far away; None for that of the part it belongs to.
+        """
+        return self
+
+    def floor(self, horizon: float, colour: Colour) -> None:
+        """The ground from the horizon down to the lower rim."""
+        self.box(0, horizon, 1, 1, colour)
 
     def _place(self, points: Sequence[Point]) -> list[Point]:
         left, top, scale, turn = self.frame

@@ -84,6 +84,11 @@ class Thing:
             pen.ellipse(x, y, radius, radius * 0.8, mood.tone(self.body))
 
 
+def floor_nearness(y: float, horizon: float) -> float:
+    """Inverse distance of the ground seen at the height y (picture sides from above), 0.8 at the lower rim."""
+    return 0.8 * max(y - horizon, 0.0) / (1 - horizon)
+
+
 @dataclass(frozen=True)
 class Landscape:
     """Fills the whole picture."""
@@ -99,14 +104,15 @@ class Landscape:
 
     def paint(self, pen: Pen) -> None:
         """Sky, hills, ground, things."""
-        self._paint_sky(pen)
+        self._paint_sky(pen.part("sky", 0.0))
+        hills = pen.part("hill", 0.02)
         for x, half, height, tint in self.hills:
             outline = ellipse_points(x, self.horizon, half, height, 180, 360)
-            pen.polygon(outline, self.mood.tone(SNOW if self.mood.snow else tint))
+            hills.polygon(outline, self.mood.tone(SNOW if self.mood.snow else tint))
         ground = SNOW if self.mood.snow else self.ground
-        pen.box(0, self.horizon, 1, 1, self.mood.tone(ground))
+        pen.part("ground").floor(self.horizon, self.mood.tone(ground))
         for thing in self.things:
-            thing.paint(pen, self.mood)
+            thing.paint(pen.part(thing.kind, floor_nearness(thing.y, self.horizon)), self.mood)
 
     def _paint_sky(self, pen: Pen) -> None:
         bands = 12
@@ -120,7 +126,7 @@ class Landscape:
                 pen.ellipse(x, y * self.horizon, 0.008, 0.008, (250, 250, 230))
         if self.sun is not None:
             x, y, radius = self.sun
-            pen.ellipse(x, y, radius, radius, (240, 240, 225) if self.mood.night else (255, 225, 70))
+            pen.part("sun").ellipse(x, y, radius, radius, (240, 240, 225) if self.mood.night else (255, 225, 70))
 
 
 def draw_thing(rng: Rng, kind: str, horizon: float) -> Thing:

@@ -1,8 +1,8 @@
 """Picture arithmetic shared by the tasks: float32 pictures (H, W, 3) in [0, 1].
 
-The same seed must give the same bytes on any processor. Sums, products and roots of float32 are exact everywhere; sines,
-powers, exponentials, matrix products and means differ in the last place from one to the next, which flips a byte in a
-million. Take those of `wide` planes: there the last place is too small to flip any.
+The same seed must give the same bytes on any processor. Single sums, products and roots of float32 are exact
+everywhere; sines, powers, exponentials, matrix products and means differ in the last place from one processor to the
+next, which flips a byte in a million. Take those of `wide` planes: there the last place is too small to flip any.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def noise_planes(rng: Rng, size: int, planes: int, slope: float) -> FloatPicture
     shape = (planes, size, size // 2 + 1)
     spectrum = rng.standard_normal(shape, np.float32) + 1j * rng.standard_normal(shape, np.float32)
     fields = np.fft.irfft2(spectrum * _frequencies(size) ** -slope, s=(size, size))
-    fields = as_float32(fields / (fields.std(axis=(1, 2), keepdims=True) + 1e-6))
-    return np.ascontiguousarray(fields.transpose(1, 2, 0))
+    fields /= fields.std(axis=(1, 2), keepdims=True) + 1e-6
+    return np.ascontiguousarray(as_float32(fields).transpose(1, 2, 0))
 
 
 def draw_noise(rng: Rng, size: int) -> FloatPicture:
