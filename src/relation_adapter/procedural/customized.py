@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from .draws import Draw, Params, colour, deep, draws, pale, span, tint, vivid, whole
-from .people import draw_face, draw_figure
+from .figures import draw_figure
+from .people import draw_face
 from .pixels import (
     FloatPicture,
     as_float32,

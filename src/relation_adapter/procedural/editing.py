@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from .draws import Draw, Params, choice, colour, draws, span, tint, vivid
+from .face_parts import HATS, Glasses, Hat, draw_hair
+from .figures import Figure, draw_figure
 from .landscape import Landscape, draw_landscape
 from .objects import PROPS, Prop, draw_prop
-from .people import HATS, Face, Figure, Glasses, Hat, draw_face, draw_figure, draw_hair
+from .people import Face, draw_face
 from .scenes import Rng, Scene, draw_outdoors, draw_scene
 from .task import SceneTask, Task
 

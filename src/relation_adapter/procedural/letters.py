@@ -24,8 +24,8 @@ WIDE = 6  # grid columns from one letter to the next
 def _strokes(letter: str) -> list[list[Point]]:
     """Polylines within (-0.5, 0.5), three by two of the way taken by the width."""
     parts = SHAPES.get(letter, "").split()
-    pairs = [[part[at : at + 2] for at in range(0, len(part), 2)] for part in parts]
-    return [[((int(column) - 2) / 6, (int(row) - 3) / 6) for column, row in pair] for pair in pairs]
+    lines = [[part[at : at + 2] for at in range(0, len(part), 2)] for part in parts]
+    return [[((int(pair[0]) - 2) / 6, (int(pair[1]) - 3) / 6) for pair in line] for line in lines]
 
 
 STROKES = {letter: _strokes(letter) for letter in SHAPES}

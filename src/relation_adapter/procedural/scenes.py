@@ -10,9 +10,10 @@ from PIL import Image, ImageFilter
 
 from .brush import Pen
 from .draws import Colour
+from .figures import draw_figure
 from .landscape import Landscape, draw_any_landscape
 from .objects import PROPS, draw_prop
-from .people import draw_face, draw_figure
+from .people import draw_face
 from .pixels import FloatPicture, Picture, as_float32, gaussian_blur, grid, mix, to_bytes, to_float, unit_colour
 from .textures import draw_backdrop, draw_texture, noise_planes
 
