@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Unit, resize, resize_unit, to_rgb
+from relation_adapter.images import Unit, picture_of_strips, resize, resized_strips, to_rgb, to_unit
 
 Array = npt.NDArray[np.float64]
 
@@ -23,7 +23,6 @@ BAND_RADIUS = 2
 RIDGE = 1e-5
 # Share of the detail's variance that the fit must explain for none and for all of the detail to be carried over.
 EXPLAINED_NONE, EXPLAINED_ALL = 0.3, 0.7
-STRIP_PIXELS = 4_000_000
 
 
 def transfer_detail(source_full: Image.Image, source_small: Image.Image, result_small: Image.Image) -> Image.Image:
@@ -33,45 +32,37 @@ def transfer_detail(source_full: Image.Image, source_small: Image.Image, result_
     edit does not follow the source locally the outcome is the bicubic enlargement of `result_small`, so no ghost of the
     source shows. Raises UsageError when the two small pictures differ in size.
     """
-    if source_small.size != result_small.size:
-        raise UsageError(f"source_small is {source_small.size}, result_small {result_small.size}; they must be equal")
-    full, guide, result = to_rgb(source_full), to_rgb(source_small), to_rgb(result_small)
-    enlarged = resize(result, full.size)
-    for rows, detail in _detail_strips(full, guide, _unit(result)):
-        strip = np.asarray(enlarged.crop(rows), np.float32) + detail
-        enlarged.paste(Image.fromarray(np.clip(np.rint(strip), 0, 255).astype(np.uint8)), rows[:2])
-    return enlarged
+    return picture_of_strips(detailed_strips(source_full, source_small, to_unit(to_rgb(result_small))))
 
 
-def transfer_detail_to_unit(source_full: Image.Image, source_small: Image.Image, result_small: Unit) -> Unit:
-    """`transfer_detail` for a result (h, w, 3) in [0, 1], without rounding to 8 bits; returns (H, W, 3) in [0, 1]."""
-    full = to_rgb(source_full)
-    enlarged = resize_unit(result_small, full.size)
-    for (_, top, _, bottom), detail in _detail_strips(full, to_rgb(source_small), result_small.astype(np.float64)):
-        enlarged[top:bottom] = np.clip(enlarged[top:bottom] + detail / 255, 0, 1)
-    return enlarged
-
-
-def _detail_strips(
-    full: Image.Image, guide: Image.Image, result: Array
-) -> Iterator[tuple[tuple[int, int, int, int], npt.NDArray[np.float32]]]:
-    """(box, detail to add, in 1/255) of strips of the full size, to save memory; none where it is not larger."""
+def detailed_strips(source_full: Image.Image, source_small: Image.Image, result_small: Unit) -> Iterator[Unit]:
+    """`transfer_detail` of a result (h, w, 3) in [0, 1], as strips from top to bottom, not rounded to 8 bits."""
+    full, guide = to_rgb(source_full), to_rgb(source_small)
+    if result_small.shape[:2] != (guide.height, guide.width):
+        size = result_small.shape[1::-1]
+        raise UsageError(f"source_small is {guide.size}, result_small {size}; they must be equal")
+    strips = resized_strips(result_small, full.size)
     if full.width <= guide.width and full.height <= guide.height:
-        return
-    maps = _detail_maps(_unit(guide), result).astype(np.float32)  # (h, w, 3 source, 3 result)
+        return strips
+    return _with_detail(full, guide, result_small, strips)
+
+
+def _with_detail(full: Image.Image, guide: Image.Image, result: Unit, strips: Iterator[Unit]) -> Iterator[Unit]:
+    maps = _detail_maps(to_unit(guide).astype(np.float64), result.astype(np.float64)).astype(np.float32)
     blurred = resize(guide, full.size)
-    strips = max(1, STRIP_PIXELS // full.width)
-    for top in range(0, full.height, strips):
-        rows = (0, top, full.width, min(top + strips, full.height))
+    bottom = 0
+    for strip in strips:
+        top, bottom = bottom, bottom + len(strip)
+        rows = (0, top, full.width, bottom)
         detail = np.asarray(full.crop(rows), np.float32) - np.asarray(blurred.crop(rows), np.float32)
-        added = np.zeros_like(detail)  # (H, W, 3)
+        added = np.zeros_like(detail)  # (H, W, 3), in 1/255
         span = (0, rows[1] * guide.height / full.height, guide.width, rows[3] * guide.height / full.height)
         for band in range(3):
             for channel in range(3):
                 gain = Image.fromarray(np.ascontiguousarray(maps[..., band, channel]))
                 gain = gain.resize((full.width, rows[3] - top), Image.Resampling.BILINEAR, box=span)
                 added[..., channel] += np.asarray(gain) * detail[..., band]
-        yield rows, added
+        yield np.clip(strip + added / 255, 0, 1)
 
 
 def _detail_maps(guide: Array, result: Array) -> Array:
@@ -106,8 +97,3 @@ def _box(values: Array, radius: int) -> Array:
         counts = (high - low).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
         values = (sums.take(high, axis) - sums.take(low, axis)) / counts
     return values
-
-
-def _unit(image: Image.Image) -> Array:
-    """(h, w, 3) in [0, 1]."""
-    return np.asarray(image, dtype=np.float64) / 255

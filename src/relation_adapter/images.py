@@ -9,6 +9,7 @@ import io
 import math
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ Unit = npt.NDArray[np.float32]  # a picture (H, W, 3) in [0, 1]
 
 MAX_PIXELS = 100_000_000
 MAX_ASPECT = 4.0
+STRIP_PIXELS = 4_000_000
 PUBLISHED_RATIOS = ((3, 4), (4, 3), (1, 1), (16, 9), (9, 16))
 # Only formats whose decoders stay inside this process: Pillow hands EPS, for one, to another program.
 # HEIF is there for those who have registered a plugin for it.
@@ -207,14 +209,40 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
     """Resize well: Lanczos to fewer pixels, bicubic to more; the same picture where the size is right already."""
     if image.size == tuple(size):
         return image
-    fewer = size[0] * size[1] < image.width * image.height
-    return image.resize(size, Image.Resampling.LANCZOS if fewer else Image.Resampling.BICUBIC)
+    return image.resize(size, _resampling(image.size, size))
 
 
-def resize_unit(values: Unit, size: Size) -> Unit:
-    """`resize` for (H, W, 3) in [0, 1], without rounding to 8 bits."""
+def _resampling(old: Size, new: Size) -> Image.Resampling:
+    fewer = new[0] * new[1] < old[0] * old[1]
+    return Image.Resampling.LANCZOS if fewer else Image.Resampling.BICUBIC
+
+
+def to_unit(image: Image.Image) -> Unit:
+    """An RGB picture as (H, W, 3) in [0, 1]."""
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def resized_strips(values: Unit, size: Size) -> Iterator[Unit]:
+    """`resize` of (H, W, 3) in [0, 1] without rounding to 8 bits, in strips from top to bottom.
+
+    A whole picture of floats is four times as large as one of bytes.
+    """
+    width, height = size
+    if (height, width) == values.shape[:2]:
+        yield values
+        return
     bands = [Image.fromarray(np.ascontiguousarray(values[..., band])) for band in range(values.shape[2])]
-    return np.clip(np.stack([np.asarray(resize(band, size)) for band in bands], axis=-1), 0, 1)
+    how, rows = _resampling(bands[0].size, size), max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        box = (0, top * values.shape[0] / height, values.shape[1], bottom * values.shape[0] / height)
+        strip = [np.asarray(band.resize((width, bottom - top), how, box=box)) for band in bands]
+        yield np.clip(np.stack(strip, axis=-1), 0, 1)
+
+
+def picture_of_strips(strips: Iterator[Unit]) -> Image.Image:
+    """Strips from top to bottom as one picture of 8 bits."""
+    return Image.fromarray(np.concatenate([np.rint(strip * 255).astype(np.uint8) for strip in strips]))
 
 
 def _checked_name(path: str | os.PathLike[str]) -> str:

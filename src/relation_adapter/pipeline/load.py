@@ -56,7 +56,8 @@ def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[
     if not (path / index).is_file():
         raise WeightsError(f"{path}: has no {index}, so it is no saved pipeline; give another folder")
     try:
-        pipe = load(path, **options)
+        dtype = {"dtype": options.pop("torch_dtype")} if "torch_dtype" in options else {}  # the old name warns
+        pipe = load(path, **dtype, **options)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
         raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error

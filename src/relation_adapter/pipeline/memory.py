@@ -44,13 +44,11 @@ PLANS: dict[int, MemoryPlan] = {
     12: MemoryPlan(12, "model", "nf4"),
 }
 
-# GiB at full size, see docs/memory.md: the base, what always lies beside it, the largest encoder, all encoders.
+# GiB at full size, from docs/memory.md: the base, and what every placement needs beside it, with a GiB to spare.
 _BASE = {"none": 22.2, "int8": 11.2, "nf4": 6.4}
-_BESIDE = 3.2
-_LARGEST_ENCODER = 8.9
-_ALL_ENCODERS = 14.8
-# GiB that a card must really have to be given a plan: cards fall a little short of their names.
-_LEAST = {80: 44.0, 40: 35.0, 24: 20.0, 16: 15.0, 12: 0.0}
+_BESIDE: dict[Placement, float] = {"resident": 19.5, "freed": 11.3, "model": 3.2}
+# GiB that a card must really have to be given a plan; cards fall a little short of their names.
+_LEAST = {80: 43.0, 40: 34.0, 24: 20.0, 16: 14.5, 12: 0.0}
 
 # The first and last layers are small, and what they round goes straight into the picture. The very last, proj_out, can
 # be told from the layers of the same name inside the blocks by torchao alone.
@@ -83,12 +81,9 @@ def plan_for_device(total_bytes: int) -> MemoryPlan:
 
 
 def _placement(gib: int, quantization: str) -> Placement:
-    base = _BASE[quantization] + _BESIDE
-    if base + _ALL_ENCODERS <= gib:
-        return "resident"
-    if base + _LARGEST_ENCODER <= gib:
-        return "freed"
-    return "model" if base <= gib else "group"
+    """The fastest that fits; a streamed transformer always does."""
+    fitting = (placement for placement, beside in _BESIDE.items() if _BASE[quantization] + beside <= gib)
+    return next(fitting, "group")
 
 
 def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -> Any | None:
@@ -97,7 +92,7 @@ def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -
     dtype: that the transformer computes in.
 
     Raises:
-        UsageError: no such quantisation.
+        UsageError: no such quantisation, or one that needs a GPU where there is none.
         MissingExtraError: its package is not installed.
     """
     if name in (None, "none"):
@@ -110,6 +105,8 @@ def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -
         return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=[*KEPT, LAST])
     if name == "nf4":
         _need("bitsandbytes")
+        if not torch.accelerator.is_available():
+            raise UsageError("nf4 weights can only be loaded with a GPU, and there is none; use int8 or none")
         from diffusers import BitsAndBytesConfig
 
         return BitsAndBytesConfig(
@@ -161,7 +158,7 @@ def release(pipe: Any) -> None:
         hook = getattr(part, "_hf_hook", None)
         if isinstance(hook, _Turn) and hook.is_guest:
             _move(part, CPU)
-    for block in pipe.transformer.modules():
+    for block in pipe.transformer.modules() if pipe.transformer is not None else ():
         registry = getattr(block, "_diffusers_hook", None)
         streamed = registry and registry.get_hook("group_offloading")
         if streamed:  # an exception leaves the running block and the next one behind
@@ -250,7 +247,9 @@ def _stream_blocks(transformer: Any, device: torch.device) -> None:
         num_blocks_per_group=1,
         use_stream=streams,
         record_stream=streams,
-        low_cpu_mem_usage=streams and not _can_pin(transformer),
+        # Pinned one by one on the way, unless there is room to keep all of them so. torchao's tensors must be kept:
+        # diffusers would take the one that goes to the device for its copy on the host.
+        low_cpu_mem_usage=streams and not getattr(transformer, "is_quantized", False) and not _can_pin(transformer),
     )
 
 

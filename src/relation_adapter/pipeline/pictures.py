@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from relation_adapter.detail import transfer_detail, transfer_detail_to_unit
-from relation_adapter.images import Fit, Unit, resize_unit
+from relation_adapter.detail import detailed_strips
+from relation_adapter.images import Fit, Unit, picture_of_strips, resized_strips
 from relation_adapter.model.latents import unpack
 
 
@@ -38,9 +38,10 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
     """
     # The clamp comes after the shift, as published: the other order rounds differently.
     units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
+    strips = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
     if kind == "pil":
-        return [_restored(*each) for each in zip(units, fits, sources, strict=True)]
-    arrays = [_restored_exactly(*each) for each in zip(units, fits, sources, strict=True)]
+        return [picture_of_strips(one) for one in strips]
+    arrays = [np.concatenate(list(one)) for one in strips]
     if kind == "np":
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
     return stacked([torch.from_numpy(array).permute(2, 0, 1)[None] for array in arrays])
@@ -53,29 +54,12 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
     return [tensor[0] for tensor in tensors]
 
 
-def _restored(unit: Unit, fit: Fit, source: Image.Image | None) -> Image.Image:
-    result = _to_pil(unit)
-    if _is_whole(fit):
-        return result
-    if source is None:
-        return fit.restore(result)
-    return transfer_detail(source, fit.crop(fit.image), fit.crop(result))
-
-
-def _restored_exactly(unit: Unit, fit: Fit, source: Image.Image | None) -> Unit:
-    if _is_whole(fit):
-        return unit
+def _restored(unit: Unit, fit: Fit, source: Image.Image | None) -> Iterator[Unit]:
+    """The result at the size it is to have, in strips."""
+    if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
+        return iter([unit])
     left, top, right, bottom = fit.box
     result = unit[top:bottom, left:right]
     if source is None:
-        return resize_unit(result, fit.size)
-    return transfer_detail_to_unit(source, fit.crop(fit.image), result)
-
-
-def _is_whole(fit: Fit) -> bool:
-    """Whether the result already is of the size it is to have."""
-    return fit.size == fit.image.size and fit.box == (0, 0, *fit.size)
-
-
-def _to_pil(unit: Unit) -> Image.Image:
-    return Image.fromarray((unit * 255).round().astype(np.uint8))
+        return resized_strips(result, fit.size)
+    return detailed_strips(source, fit.crop(fit.image), result)

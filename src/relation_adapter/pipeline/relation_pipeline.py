@@ -7,9 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
+from transformers import (
+    BaseImageProcessor,
+    CLIPTextModel,
+    CLIPTokenizer,
+    SiglipVisionModel,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.editor import Pair
@@ -17,6 +25,7 @@ from relation_adapter.errors import UsageError
 from relation_adapter.images import Size
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
+from relation_adapter.model.codec import PixelCodec
 from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
@@ -48,22 +57,23 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         "image_encoder",
         "image_processor",
     ]
-    # Sequential offload would empty parameters that are read without a forward: the null text, the fingerprint's.
-    _exclude_from_cpu_offload: ClassVar[list[str]] = ["adapter"]
+    # Sequential offload would empty weights that are read without a forward: the null text's and the fingerprint's,
+    # and the output projection of SigLIP's head.
+    _exclude_from_cpu_offload: ClassVar[list[str]] = ["adapter", "image_encoder"]
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds", "pooled_prompt_embeds"]
 
     def __init__(
         self,
         transformer: FluxTransformer2DModel,
         adapter: RelationAdapter,
-        vae: Any,
+        vae: AutoencoderKL | PixelCodec,
         scheduler: FlowMatchEulerDiscreteScheduler,
-        text_encoder: Any = None,
-        tokenizer: Any = None,
-        text_encoder_2: Any = None,
-        tokenizer_2: Any = None,
-        image_encoder: Any = None,
-        image_processor: Any = None,
+        text_encoder: CLIPTextModel | None = None,
+        tokenizer: CLIPTokenizer | None = None,
+        text_encoder_2: T5EncoderModel | None = None,
+        tokenizer_2: T5TokenizerFast | None = None,
+        image_encoder: SiglipVisionModel | None = None,
+        image_processor: BaseImageProcessor | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
