@@ -87,4 +87,6 @@ def _tensor(dtype: str, shape: list[int], data_offsets: list[int]) -> tuple[str,
 def _looks_like(start: bytes) -> str:
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return " but a pickle, which could run code"
+    if start == b"version ":
+        return " but a Git LFS pointer (run `git lfs pull` in its folder)"
     return ""
