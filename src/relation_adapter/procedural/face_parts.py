@@ -44,7 +44,11 @@ class Hat:
         elif self.kind == "cone":
             pen.polygon([(-0.75, -0.5), (0.0, -2.0), (0.75, -0.5)], self.colour)
             pen.polygon([(-0.5, -1.0), (0.5, -1.0), (0.62, -0.75), (-0.62, -0.75)], self.band)
-        elif self.kind == "cowboy":
+        else:
+            self._paint_rare(pen)
+
+    def _paint_rare(self, pen: Pen) -> None:
+        if self.kind == "cowboy":
             pen.polygon(
                 [(-0.72, -0.55), (-0.6, -1.3), (-0.15, -1.15), (0.15, -1.15), (0.6, -1.3), (0.72, -0.55)], self.colour
             )
@@ -133,10 +137,8 @@ def paint_mask(pen: Pen, width: float, tones: Sequence[Colour]) -> None:
     for y in (0.2, 0.75):
         pen.stroke([(-width, 0.1), (-width * 0.7, y)], 0.06, tones[1])
         pen.stroke([(width, 0.1), (width * 0.7, y)], 0.06, tones[1])
-    pen.polygon(
-        [(-width * 0.75, 0.14), (0, 0.06), (width * 0.75, 0.14), (width * 0.7, 0.75), (0, 0.98), (-width * 0.7, 0.75)],
-        tones[0],
-    )
+    right = [(width * 0.75, 0.14), (width * 0.7, 0.75)]
+    pen.polygon([(0, 0.06), *right, (0, 0.98), *((-x, y) for x, y in right[::-1])], tones[0])
     for y in (0.36, 0.6):
         pen.stroke([(-width * 0.7, y), (0, y + 0.06), (width * 0.7, y)], 0.07, tones[1])
 

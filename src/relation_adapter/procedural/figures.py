@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .brush import Pen, ellipse_points
+from .brush import Pen, Point, ellipse_points
 from .draws import Colour, natural
 from .face_parts import Hat, draw_hair, draw_hat, draw_skin
+from .objects import darker, paler
 
 Rng = np.random.Generator
+
+LEG, SHIN = 0.87, 0.45  # lengths, body half-heights
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,25 @@ class Figure:
     trousers: Colour
     thin: bool  # a stick figure
     hat: Hat | None
+    legs: float = 1.0  # their length; 1 is usual
+    kick: tuple[int, float] | None = None  # the leg on this side (-1 left, 1 right) is raised by degrees
+    seat: tuple[int, Colour] | None = None  # sits on a stool, knees to this side; y is that of the seated body
+    umbrella: tuple[int, Colour] | None = None  # held on this side
 
     @property
     def foot(self) -> float:
         """Where it stands, picture sides from above."""
-        return self.y + 0.97 * self.scale
+        return self.y + (0.1 + SHIN + 0.04 if self.seat else 0.1 + LEG * self.legs) * self.scale
 
     def paint(self, pen: Pen) -> None:
         """Legs, arms, trunk, head."""
         body = pen.local(self.x, self.y, self.scale)
         limb = 0.06 if self.thin else 0.13 * (0.5 + 0.5 * self.width)
-        for side in (-1, 1):
-            foot = (side * self.stride, 0.97)
-            body.part("trousers").stroke([(side * 0.07 * self.width, 0.1), foot], limb * 1.1, self.trousers)
+        if self.seat is not None:
+            body.part("object").box(-0.28, 0.2, 0.28, 0.14 + SHIN, self.seat[1])
+            body.part("object").box(-0.36, 0.16, 0.36, 0.27, darker(self.seat[1]))
+        else:
+            self._paint_legs(body, limb)
         for side, angle in zip((-1, 1), self.arms, strict=True):
             self._paint_arm(body, side, angle, limb)
         if self.thin:
@@ -51,19 +60,50 @@ class Figure:
         else:
             shoulder, hip = 0.24 * self.width, 0.2 * self.width
             body.part("clothes").polygon([(-shoulder, -0.5), (shoulder, -0.5), (hip, 0.18), (-hip, 0.18)], self.clothes)
+        if self.seat is not None:
+            self._paint_legs(body, limb)
         body.ellipse(0, -0.74, 0.19, 0.22, self.skin)
         body.part("hair").polygon(ellipse_points(0, -0.76, 0.2, 0.23, 180, 360), self.hair)
         if self.hat is not None:
             self.hat.paint(body.part("hat").local(0, -0.74, 0.23))
 
-    def _paint_arm(self, body: Pen, side: int, angle: float, limb: float) -> None:
+        if self.umbrella is not None:
+            self._paint_umbrella(body, *self.umbrella)
+
+    def _paint_legs(self, body: Pen, limb: float) -> None:
+        for side in (-1, 1):
+            leg = [(side * 0.07 * self.width, 0.1), *self._leg(side)]
+            body.part("trousers").stroke(leg, limb * 1.1, self.trousers)
+
+    def _leg(self, side: int) -> list[Point]:
+        """From the knee on, or the foot alone where the leg is straight."""
+        if self.seat is not None:
+            knee = self.seat[0] * (0.52 + 0.07 * side), 0.14
+            return [knee, (knee[0], 0.1 + SHIN)]
+        if self.kick is not None and side == self.kick[0]:
+            turn = math.radians(self.kick[1])
+            return [(side * LEG * self.legs * math.sin(turn), 0.1 + LEG * self.legs * math.cos(turn))]
+        return [(side * self.stride, 0.1 + LEG * self.legs)]
+
+    def _arm(self, side: int, angle: float) -> tuple[Point, Point, Point]:
+        """Shoulder, elbow, hand."""
         reach = 0.3
         shoulder = (side * (0.0 if self.thin else 0.22 * self.width), -0.44)
         upper, lower = math.radians(angle), math.radians(min(angle + self.bend, 185))
         elbow = (shoulder[0] + side * reach * math.sin(upper), shoulder[1] + reach * math.cos(upper))
-        hand = (elbow[0] + side * reach * math.sin(lower), elbow[1] + reach * math.cos(lower))
+        return shoulder, elbow, (elbow[0] + side * reach * math.sin(lower), elbow[1] + reach * math.cos(lower))
+
+    def _paint_arm(self, body: Pen, side: int, angle: float, limb: float) -> None:
+        shoulder, elbow, hand = self._arm(side, angle)
         body.part("clothes").stroke([shoulder, elbow, hand], limb * 0.8, self.clothes)
         body.ellipse(hand[0], hand[1], limb * 0.55, limb * 0.55, self.skin)
+
+    def _paint_umbrella(self, body: Pen, side: int, tone: Colour) -> None:
+        x, y = self._arm(side, self.arms[0 if side < 0 else 1])[2]
+        held = body.part("object")
+        held.stroke([(x, y + 0.1), (x, -1.4)], 0.05, (60, 50, 50))
+        held.polygon(ellipse_points(x, -1.05, 0.72, 0.5, 180, 360), tone)
+        held.polygon(ellipse_points(x, -1.05, 0.26, 0.5, 180, 360), paler(tone))
 
 
 def draw_figure(rng: Rng, adorned: bool = False) -> Figure:
