@@ -76,12 +76,14 @@ def test_info_on_a_saved_pipeline(model: Path, tmp_path: Path, capsys: pytest.Ca
 def test_list(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(models, "SHIPPED", {"mini": model})
     assert main(["models", "list"]) == 0
-    head, line = capsys.readouterr().out.splitlines()
+    head, line, full = capsys.readouterr().out.splitlines()
     assert head.split() == list(models.COLUMNS)
     assert line.split()[:2] == ["mini", "mini"] and "5.2 thousand" in line and "CC0-1.0" in line
+    assert full.split()[:4] == ["flux-dev", "published", "14.9", "billion"] and "Non-Commercial" in full
     assert main(["models", "list", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    row, full_row = json.loads(capsys.readouterr().out)
     assert row["parameters"] == 5200 and row["file"] == str(model)
+    assert full_row["parameters"] == 14_905_621_824
 
 
 HOSTILE = {

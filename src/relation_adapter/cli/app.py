@@ -34,6 +34,12 @@ the others are edited (exit code 1). With --quads the same command again goes on
 TRAIN = """\
 Train a model from a preset into a folder. The same command again goes on where it was stopped."""
 
+CONVERT = """\
+Turn the published adapter, a pickle, into safetensors with its configuration inside. Nothing in the pickle is run, and
+every name and shape is checked. The result is an --adapter, and opens faster.
+
+  relation-adapter models convert ip_adapter-100000.bin -o relation_adapter.safetensors"""
+
 RELATION = """\
 Read what one or more pairs show and save it, to be used with `edit --relation`.
 
@@ -121,19 +127,43 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
     how = edit.add_argument_group("how")
     _add_model(how)
     how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words; mini reads none")
-    how.add_argument("--strength", type=flags.finite(), default=1.0, metavar="S", help="1 as shown, 0 not at all")
+    how.add_argument(
+        "--strength",
+        type=flags.strengths,
+        default=1.0,
+        metavar="S[,S...]",
+        help="1 as shown, 0 not at all; with commas one for each block of the transformer, doubles first",
+    )
+    how.add_argument(
+        "--strength-steps",
+        type=flags.part_of_steps,
+        metavar="FROM:TO",
+        help="the part of the steps in which the relation acts, as 0:0.5 for the first half; default: all",
+    )
     how.add_argument("--steps", type=flags.whole(1, 1000), metavar="N", help="steps of the sampler")
     how.add_argument("--guidance", type=flags.finite(0), metavar="G", help="guidance scale, where the model has one")
     how.add_argument("--seed", type=flags.whole(0, flags.MAX_SEED), default=0, metavar="N", help="default 0")
     how.add_argument(
-        "--size",
-        type=flags.size,
-        metavar="WxH",
-        help="to work at and to return, in pixels; default: the model's own, brought back to the source's",
+        "--best-of",
+        type=flags.whole(1, 100),
+        default=1,
+        metavar="N",
+        help="make N results with N seeds and keep the one whose change is most like the pair's",
     )
     how.add_argument(
-        "--memory", type=int, choices=MEMORY_GIB, help="GPU memory in GiB to stay within, for models that are large"
+        "--size",
+        type=flags.size,
+        metavar="WxH|own|native",
+        help="to work at and to return, in pixels; own: the source's; native: near what the model was trained at, "
+        "brought back to the source's; default: the model's choice",
     )
+    how.add_argument(
+        "--shift-tokens",
+        choices=("noisy_and_source", "noisy", "none"),
+        help="the tokens that the time shift counts; default: as the model was trained (published: both)",
+    )
+    _add_preparation(how)
+    _add_parts(edit)
     edit.set_defaults(run=_command("edit"), stopped="what is written stays; --skip-existing goes on from there")
 
 
@@ -143,6 +173,8 @@ def _add_relation(relation: argparse.ArgumentParser) -> None:
     relation.add_argument("--name", metavar="NAME", help="a name to keep in the file; default: the file's")
     relation.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     _add_model(relation)
+    _add_preparation(relation)
+    _add_parts(relation, edits=False)
     relation.set_defaults(run=_command("relation"), stopped="nothing is written")
 
 
@@ -174,8 +206,38 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     )
     info.add_argument("model", nargs="?", default="mini", metavar="NAME|FILE|FOLDER", help="default: mini")
     info.set_defaults(run=_command("models", "info"), stopped="")
+    _add_fetch(commands)
+    _add_convert(commands)
     for command in (listing, info):
         command.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _add_fetch(commands: Any) -> None:
+    fetch = commands.add_parser(
+        "fetch",
+        help="download the parts of flux-dev",
+        description="Download what flux-dev consists of, about 40 GB, to the hub's cache; --offline then finds it.",
+    )
+    fetch.add_argument("--weights", type=flags.path, metavar="FOLDER", help="parts that lie here are not fetched")
+    fetch.set_defaults(run=_command("models", "fetch"), stopped="run the same command again to go on")
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser("convert", help="a published adapter to safetensors", description=CONVERT)
+    convert.add_argument("file", type=flags.path, metavar="FILE", help="the published .bin")
+    _add_output(convert, "FILE", "the file to write, ending in .safetensors")
+    convert.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="of the weights; default: as they are")
+    convert.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=flags.assignment,
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="where the model differs from the published design; repeatable",
+    )
+    convert.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    convert.set_defaults(run=_command("models", "convert"), stopped="nothing is written")
 
 
 def _add_pair(group: argparse._ActionsContainer, required: bool = False) -> None:
@@ -197,7 +259,44 @@ def _add_output(group: argparse._ActionsContainer, name: str, text: str) -> None
 
 def _add_model(group: argparse._ActionsContainer) -> None:
     group.add_argument(
-        "--model", default="mini", metavar="MODEL", help="mini (the default), a weights file or a folder"
+        "--model", default="mini", metavar="MODEL", help="mini (the default), flux-dev, a weights file or a folder"
+    )
+
+
+def _add_preparation(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--exemplar-preparation",
+        choices=("published", "square"),
+        help="how the pair's pictures are fitted to the image encoder: white borders to one of five ratios, long side "
+        "512, or stretched to its square; default: as the model was trained",
+    )
+
+
+def _add_parts(command: argparse.ArgumentParser, edits: bool = True) -> None:
+    """Where the parts of flux-dev are, and how they are held. edits: with what only an edit needs."""
+    parts = command.add_argument_group("the parts of flux-dev: a path, or OWNER/NAME on the hub")
+    parts.add_argument(
+        "--weights", type=flags.path, metavar="FOLDER", help="where downloaded parts lie; see docs/flux-dev.md"
+    )
+    parts.add_argument("--base", metavar="PLACE", help="FLUX.1-dev, or a model of its form")
+    parts.add_argument("--image-encoder", metavar="PLACE", help="SigLIP so400m-patch14-384")
+    parts.add_argument("--adapter", metavar="PLACE", help="the published .bin, or what `models convert` made of it")
+    parts.add_argument("--offline", action="store_true", help="never ask the hub")
+    if edits:
+        parts.add_argument(
+            "--lora",
+            action="append",
+            default=[],
+            type=flags.lora,
+            metavar="PLACE[:WEIGHT]",
+            help="a LoRA of your own beside the published editor's; editor:WEIGHT weighs that one, none leaves it out",
+        )
+        parts.add_argument("--fuse-lora", action="store_true", help="add the LoRAs to the weights: a little faster")
+    parts.add_argument(
+        "--memory", type=int, choices=MEMORY_GIB, help="GPU memory in GiB to stay within; default: what the GPU has"
+    )
+    parts.add_argument(
+        "--quantize", choices=("none", "int8", "nf4"), help="hold the base in 8 or 4 bits; default: by the memory"
     )
 
 

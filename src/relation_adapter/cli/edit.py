@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from relation_adapter.cli import editors, outputs
+from relation_adapter.cli.pipelines import check_model
 from relation_adapter.cli.say import result, say
 from relation_adapter.data.schema import read_quads
 from relation_adapter.editor import Editor, EditRequest, Pair
@@ -21,7 +22,7 @@ from relation_adapter.images import MAX_ASPECT, open_picture, save_picture
 
 def run(options: Namespace) -> int:
     """Edit; 0, or 1 when some pictures could not be edited."""
-    editors.check_model(options)
+    check_model(options)
     return _edit_quads(options) if options.quads is not None else _edit_pictures(options)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 MAX_SIDE = 16_384  # px
 MAX_SEED = 2**63 - 1  # the largest that torch takes
+SIZES = ("own", "native")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,14 @@ class RelationFile:
 
     path: Path
     strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA and its weight: a file, a place on the hub, or `editor`, the one that the model comes with."""
+
+    name: str
+    weight: float = 1.0
 
 
 def path_text(text: str) -> str:
@@ -34,11 +43,13 @@ def path(text: str) -> Path:
     return Path(path_text(text))
 
 
-def size(text: str) -> tuple[int, int]:
-    """(width, height) in pixels from `64x64`."""
+def size(text: str) -> tuple[int, int] | str:
+    """(width, height) in pixels from `64x64`, or the words `own` and `native`."""
+    if text in SIZES:
+        return text
     found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text.lower())
     if found is None:
-        raise ArgumentTypeError(f"{text!r} is not a size; write width x height in pixels, as 64x64")
+        raise ArgumentTypeError(f"{text!r} is not a size; write width x height in pixels, as 64x64, or own or native")
     width, height = int(found[1]), int(found[2])
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ArgumentTypeError(f"{text}: each side must be from 1 to {MAX_SIDE} pixels")
@@ -73,16 +84,41 @@ def finite(low: float = -math.inf) -> Callable[[str], float]:
 
 
 def relation_file(text: str) -> RelationFile:
-    r"""`FILE` or `FILE:STRENGTH`. A colon inside a path (`C:\look.safetensors`) is part of the path."""
+    """`FILE` or `FILE:STRENGTH`."""
+    head, strength = _weighted(text, "FILE:STRENGTH", "look.safetensors:0.5")
+    return RelationFile(Path(head), strength)
+
+
+def lora(text: str) -> Lora:
+    """`FILE`, a place on the hub or `editor`, each alone or with `:WEIGHT`; or `none`."""
+    return Lora(*_weighted(text, "FILE:WEIGHT", "mine.safetensors:0.5"))
+
+
+def _weighted(text: str, form: str, example: str) -> tuple[str, float]:
+    r"""A file and its weight. A colon inside a path (`C:\look.safetensors`) is part of the path."""
     head, colon, tail = path_text(text).rpartition(":")
     if not colon or os.path.lexists(text):
-        return RelationFile(Path(text))
+        return text, 1.0
     number = _number(tail)
     if number is None and tail and re.search(r"[/\\.]", tail):
-        return RelationFile(Path(text))
+        return text, 1.0
     if not head or number is None or not math.isfinite(number):
-        raise ArgumentTypeError(f"{text!r}: write FILE or FILE:STRENGTH with a finite number, as look.safetensors:0.5")
-    return RelationFile(Path(head), number)
+        raise ArgumentTypeError(f"{text!r}: write FILE or {form} with a finite number, as {example}")
+    return head, number
+
+
+def strengths(text: str) -> float | tuple[float, ...]:
+    """One number, or one per block with commas between them."""
+    numbers = tuple(finite()(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def part_of_steps(text: str) -> tuple[float, float]:
+    """`FROM:TO`, both in [0, 1]."""
+    first, last = (_number(part) for part in ([*text.split(":"), "", ""])[:2])
+    if text.count(":") != 1 or first is None or last is None or not 0 <= first < last <= 1:
+        raise ArgumentTypeError(f"{text!r}: write FROM:TO with 0 <= FROM < TO <= 1, as 0:0.5")
+    return first, last
 
 
 def assignment(text: str) -> str:

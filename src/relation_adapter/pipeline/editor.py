@@ -17,13 +17,20 @@ RELATIONS_KEPT = 16
 class RelationEditor:
     """A `RelationPipeline` as an Editor; the same pair seen again is not encoded again.
 
-    best_of: seeds to try for every edit, of which the result that agrees most with the pairs is kept. options: of the
-    pipeline's call, the same for every edit. name: what rows and reports call it; default: the model's name, and the
-    strength where it is not 1.
+    best_of: seeds to try for every edit, of which the result that agrees most with the pairs is kept. preparation: of
+    the pairs' pictures, as for `encode_relation`. options: of the pipeline's call, the same for every edit. name: what
+    rows and reports call it; default: the model's name, and the strength where it is not 1.
     """
 
-    def __init__(self, pipe: RelationPipeline, name: str | None = None, best_of: int = 1, **options: Any) -> None:
-        self.pipe, self.best_of, self.options = pipe, best_of, options
+    def __init__(
+        self,
+        pipe: RelationPipeline,
+        name: str | None = None,
+        best_of: int = 1,
+        preparation: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.pipe, self.best_of, self.preparation, self.options = pipe, best_of, preparation, options
         strength = options.get("strength", 1.0)
         values = ",".join(f"{value:g}" for value in (strength if isinstance(strength, (list, tuple)) else [strength]))
         self.name = name or pipe.design.name + ("" if values == "1" else f" strength {values}")
@@ -49,7 +56,7 @@ class RelationEditor:
         key = tuple((picture_hash(before), picture_hash(after)) for before, after in request.pairs)
         reused = key in self._relations
         if not reused:
-            self._relations[key] = self.pipe.encode_relation(request.pairs)
+            self._relations[key] = self.pipe.encode_relation(request.pairs, preparation=self.preparation)
             if len(self._relations) > RELATIONS_KEPT:
                 self._relations.popitem(last=False)
         self._relations.move_to_end(key)

@@ -1,0 +1,121 @@
+"""From the flags to a pipeline: which parts, where they lie, which LoRAs, how they share the GPU's memory."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relation_adapter.cli.say import say
+from relation_adapter.errors import UsageError, WeightsError
+from relation_adapter.files import SHIPPED
+from relation_adapter.hub import FLUX_DEV, Places, find
+
+if TYPE_CHECKING:
+    from relation_adapter.pipeline import RelationPipeline
+
+FLUX = "flux-dev"
+NAMED = (*SHIPPED, FLUX)
+EDITOR, NO_LORA = "editor", "none"
+FLUX_ONLY = ("weights", "base", "image_encoder", "adapter", "offline", "quantize")
+
+
+def check_model(options: Namespace) -> None:
+    """Refuse a --model that is not there before anything slow begins. Raises UsageError or WeightsError."""
+    model = options.model
+    if model == FLUX:
+        return
+    if given := [name for name in FLUX_ONLY if getattr(options, name, None)]:
+        flag = "--" + given[0].replace("_", "-")
+        raise UsageError(f"{flag} goes with --model {FLUX}; {model} has no such part")
+    if model not in SHIPPED and not os.path.exists(model):
+        if Path(model).name == model and not Path(model).suffix:
+            near = difflib.get_close_matches(model, NAMED, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use {', '.join(NAMED)}, a weights file or a folder"
+            raise UsageError(f"--model {model}: no model has this name; {hint}")
+        raise WeightsError(f"{model}: no such file or folder; check the path given as --model")
+    if getattr(options, "memory", None) is not None:
+        say(f"note: --memory has no effect on {model}; it runs whole, in what it takes")
+
+
+def open_pipeline(options: Namespace) -> RelationPipeline:
+    """Load the model with its LoRAs, onto the GPU where there is one. Raises WeightsError or UsageError."""
+    if sys.stderr.isatty():
+        say(f"loading {options.model}")
+    for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    import diffusers.utils.logging
+    import torch
+    import transformers.utils.logging
+
+    from relation_adapter.pipeline import RelationPipeline
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    if options.model == FLUX:
+        return _open_flux(options)
+    pipe = RelationPipeline.from_pretrained(options.model)
+    _add_loras(pipe, options)
+    if torch.cuda.is_available():
+        pipe.to("cuda")
+    return pipe
+
+
+def _open_flux(options: Namespace) -> RelationPipeline:
+    """flux-dev; the LoRAs come before the parts are placed, since placing hooks every layer that is there."""
+    import torch
+
+    from relation_adapter.pipeline import RelationPipeline, memory
+
+    gpu = torch.cuda.is_available()
+    if options.memory is not None and not gpu:
+        say("note: no GPU here; --memory has no effect")
+    gib = options.memory if gpu else None
+    if gpu and gib is None:
+        gib = memory.plan_for_device(torch.cuda.mem_get_info()[1]).gib
+    plan = memory.plan_for(gib, options.quantize)
+    pipe = RelationPipeline.from_pretrained(
+        FLUX,
+        **{name: getattr(options, name) for name in ("weights", "base", "image_encoder", "adapter", "offline")},
+        lora=_lora_of(options),
+        quantization=plan.quantization,
+    )
+    _add_loras(pipe, options)
+    memory.place(pipe, plan)
+    return pipe
+
+
+def _lora_of(options: Namespace) -> bool | None:
+    """Whether the model's own LoRA is loaded: not where none is asked for, nor to read pairs."""
+    wanted = hasattr(options, "sources") and not any(lora.name == NO_LORA for lora in options.lora)
+    return None if wanted else False
+
+
+def _add_loras(pipe: RelationPipeline, options: Namespace) -> None:
+    """The user's own LoRAs beside the model's, all at their weights. Raises WeightsError or UsageError."""
+    loras = [lora for lora in getattr(options, "lora", []) if lora.name != NO_LORA]
+    if not loras and not getattr(options, "fuse_lora", False):
+        return
+    from relation_adapter.model.lora import lora_names
+
+    places = Places(folder=getattr(options, "weights", None), offline=getattr(options, "offline", False))
+    weights = dict.fromkeys(lora_names(pipe.transformer), 1.0)
+    for lora in loras:
+        name = lora.name
+        if name != EDITOR:
+            path = find(FLUX_DEV["lora"], places, name)
+            name = _lora_name(path, weights)
+            pipe.load_lora_weights(path, adapter_name=name)
+        weights[name] = lora.weight
+    pipe.set_adapters(list(weights), list(weights.values()))
+    if options.fuse_lora:
+        pipe.fuse_lora()
+
+
+def _lora_name(path: Path, taken: dict[str, Any]) -> str:
+    """The file's name, which a LoRA's name may hold no dot of, with a number where it is taken."""
+    name = path.stem.replace(".", "_")
+    return name if name not in taken else f"{name}_{len(taken)}"
