@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from relation_adapter.config import TransformerConfig
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import reason
+from relation_adapter.header import read_header
 from relation_adapter.hub import FLUX_DEV, Places, find
 from relation_adapter.model.adapter import RelationAdapter, shape_of
 from relation_adapter.model.components import Components
 from relation_adapter.model.lora import load_lora
 from relation_adapter.model.published import load_adapter, published_design
-from relation_adapter.model.weights import is_own
+from relation_adapter.model.weights import compare_shapes, is_own
 from relation_adapter.pipeline import memory
 
 NAME = "flux-dev"
@@ -29,9 +29,8 @@ LORA_NAME = "editor"
 _PLACES = {"weights": "folder", "cache_dir": "cache", "offline": "offline", "token": "token"}
 _PARTS = ("base", "image_encoder", "adapter", "lora")
 _OF_BASE = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+_SHAPE = "transformer/config.json"
 _OPTIONS = (*_PARTS, *_PLACES, "torch_dtype", "dtype", "quantization", "memory", *_OF_BASE)
-# diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
-_UNUSABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError)
 
 
 def from_options(make: Callable[[Components], Any], options: Mapping[str, Any]) -> Any:
@@ -91,7 +90,7 @@ def load_flux_dev(
     quantized = memory.quantization_config(quantization, dtypes("transformer"))
     editor = lora not in (False, "none") and own.get("transformer", True) is not None
     # All are found before any is loaded, so that what is missing is told at once.
-    folder = find(_needed(own), places, _text(base))
+    folder = _find_base(places, _text(base), own)
     seeing = find(FLUX_DEV["image_encoder"], places, _text(image_encoder))
     reading = find(FLUX_DEV["adapter"], places, _text(adapter))
     editing = find(FLUX_DEV["lora"], places, _text(lora)) if editor else None
@@ -119,11 +118,17 @@ def _dtypes(given: Any) -> Callable[[str], torch.dtype]:
     return lambda name: by_name.get(name, by_name.get("default", torch.float32))
 
 
-def _needed(own: Mapping[str, Any]) -> Any:
-    """The base, as far as its parts are not given or left out; its shape is always read."""
+def _find_base(places: Places, base: str | None, own: dict[str, Any]) -> Path:
+    """The folder of the base; of one that is not needed but for the transformer's shape, its config alone."""
     part = FLUX_DEV["base"]
-    patterns = [pattern for pattern in part.patterns if pattern.partition("/")[0] not in own]
-    return replace(part, patterns=(*patterns, *(["transformer/config.json"] if "transformer" in own else [])))
+    unused = own.get("transformer", True) is None and all(name in own for name in _OF_BASE if name != "scheduler")
+    if not unused:
+        return find(part, places, base)
+    own.setdefault("scheduler", None)
+    lies = tuple(f"{place}/{_SHAPE}" for place in part.local)
+    config = replace(part, patterns=(_SHAPE,), file=_SHAPE, size=0, local=lies)
+    given = base and (f"{base}/{_SHAPE}" if Path(base).expanduser().is_dir() else f"{base}:{_SHAPE}")
+    return find(config, places, given).parent.parent
 
 
 def _base(folder: Path, dtypes: Callable[[str], torch.dtype], quantized: Any, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,11 +144,26 @@ def _base(folder: Path, dtypes: Callable[[str], torch.dtype], quantized: Any, ow
         "transformer": FluxTransformer2DModel,
     }
     made = {name: _plain(kind, folder / name) for name, kind in plain.items() if name not in own}
+    if "transformer" not in own:
+        _check_shards(folder / "transformer")
     for name, kind in heavy.items():
         if name not in own:
             more = {"quantization_config": quantized} if quantized and name == "transformer" else {}
             made[name] = _weights(kind, folder / name, dtypes(name), **more)
     return made
+
+
+def _check_shards(folder: Path) -> None:
+    """Whether the files hold the weights that the config asks for, and no others; by their headers.
+
+    Of a sharded model diffusers tells neither: it leaves what is missing without memory, and drops what is unknown.
+    """
+    empty = _empty_transformer(folder)
+    if "quantization_config" in empty.config:
+        return  # names of its library's own
+    files = (read_header(path) for path in sorted(folder.glob("*.safetensors")))
+    found = {key: shape for file in files for key, (_, shape) in file.tensors.items()}
+    compare_shapes(folder, {key: tuple(value.shape) for key, value in empty.state_dict().items()}, found)
 
 
 def _empty_transformer(folder: Path) -> Any:
@@ -201,9 +221,9 @@ def _weights(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...
 def _unusable(folder: Path) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
-    except _UNUSABLE as error:
+    except Exception as error:  # parts that are damaged or of another kind make the libraries raise anything
         raise WeightsError(f"{folder}: cannot be loaded ({reason(error)}); download it again") from error
 
 
