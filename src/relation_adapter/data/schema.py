@@ -40,11 +40,12 @@ class Quad:
     split: Split | None = None
 
 
-def read_quads(path: str | os.PathLike[str]) -> list[Quad]:
+def read_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> list[Quad]:
     """All quads of a JSONL file, their picture paths joined to the file's folder. Pictures are not opened.
 
     Reads our form and the published one (cond1, cond2, source, target, text), the latter also as one JSON array.
-    A byte-order mark, blank lines and CRLF are fine. Raises QuadsError naming file:line, the value and the remedy.
+    A byte-order mark, blank lines and CRLF are fine. with_pictures: every picture must be there, so that a long run
+    does not find out late. Raises QuadsError naming file:line, the value and the remedy.
     """
     path = Path(path)
     try:
@@ -52,7 +53,7 @@ def read_quads(path: str | os.PathLike[str]) -> list[Quad]:
             is_array = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
             file.seek(0)
             items = _array(path, file.read()) if is_array else _lines(path, file)
-            quads = [_quad(where, item, path.parent) for where, item in items]
+            quads = [_quad(where, item, path.parent, with_pictures) for where, item in items]
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
     if not quads:
@@ -109,7 +110,7 @@ def _parsed(where: str, data: bytes) -> object:
         raise QuadsError(f"{where}: not valid JSON ({reason(error)}): {start}; mend or remove it") from error
 
 
-def _quad(where: str, item: object, folder: Path) -> Quad:
+def _quad(where: str, item: object, folder: Path, with_pictures: bool) -> Quad:
     """The quad of one parsed line; every field is checked here, at the door."""
     if not isinstance(item, dict):
         raise QuadsError(
@@ -125,6 +126,8 @@ def _quad(where: str, item: object, folder: Path) -> Quad:
         value = item.get(key)
         if value is not None:
             values[field] = _value(f"{where}: {key}", field, value, folder)
+            if with_pictures and field in PICTURES and not values[field].is_file():
+                raise QuadsError(f"{where}: {key} is {_shown(value)}; {values[field]}: no such file; mend or remove it")
         elif field in REQUIRED:
             raise QuadsError(
                 f"{where}: {key} is missing; every quad needs {', '.join(k for k in names if names[k] in REQUIRED)}"

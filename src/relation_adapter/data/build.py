@@ -1,0 +1,207 @@
+"""From pairs to quads: what is trained on and what is held out, the same for the same seed, with its counts explained.
+
+Two pairs of one task make a quad: one shows the edit, the other is source and target. As published (section 3.3 of
+arXiv 2506.02528), quads come by rotation, at most 2,000 a task, and the benchmark has 30 of every task, seen or unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relation_adapter.data.schema import Category, Quad, Split
+from relation_adapter.errors import UsageError
+
+PUBLISHED_QUADS = 251_580
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One before and after of a task; the instruction says what was done to this very picture."""
+
+    before: Path
+    after: Path
+    task: str
+    category: Category | None = None
+    instruction: str | None = None
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How quads are made.
+
+    cap: most training quads a task. unseen: tasks that training never meets, by name or how many to draw. benchmark:
+    quads a task that are held out. seed: of every choice.
+    """
+
+    cap: int = 2000
+    unseen: int | Sequence[str] = 10
+    benchmark: int = 30
+    seed: int = 0
+
+    @property
+    def held_out(self) -> int:
+        """Pairs a task that make the benchmark's quads: m of them make m (m - 1), so 6 make 30."""
+        return next(m for m in itertools.count() if m * (m - 1) >= self.benchmark)
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """The pairs of one task, in the order in which they are turned: `tested` ones, and those to train on.
+
+    shared: pairs left out of training because a picture of theirs is in a tested pair, of this task or of another.
+    """
+
+    task: str
+    unseen: bool
+    pairs: int
+    tested: tuple[PairRow, ...]
+    train: tuple[PairRow, ...]
+    shared: int
+    options: BuildOptions
+
+    @property
+    def benchmark_quads(self) -> int:
+        """How many are held out."""
+        return min(self.options.benchmark, len(self.tested) * max(len(self.tested) - 1, 0))
+
+    @property
+    def train_quads(self) -> int:
+        """How many are trained on."""
+        return min(self.options.cap, len(self.train) * max(len(self.train) - 1, 0))
+
+    @property
+    def capped(self) -> bool:
+        """Whether more would have been possible."""
+        return len(self.train) * (len(self.train) - 1) > self.options.cap
+
+    def quads(self) -> Iterator[Quad]:
+        """Those to train on, then those held out."""
+        yield from _quads(self.train, self.train_quads, "train")
+        yield from _quads(self.tested, self.benchmark_quads, "unseen" if self.unseen else "seen")
+
+
+def build(pairs: Iterable[PairRow], root: Path, options: BuildOptions | None = None) -> list[TaskPlan]:
+    """Decide for every pair whether it is trained on, held out or neither; one plan a task, tasks in order.
+
+    A choice depends on the seed, the task and the pictures' paths below `root`: not on the order of the rows, nor on
+    where the folder lies. A picture is known by its path.
+
+    Raises:
+        UsageError: options out of range, or a task to leave unseen that is not there.
+    """
+    options = options or BuildOptions()
+    if options.cap < 1 or options.benchmark < 0:
+        raise UsageError(f"cap={options.cap}, benchmark={options.benchmark}; give at least 1 and 0")
+    ordered = _by_task(pairs, root, options.seed)
+    unseen = _unseen_tasks(list(ordered), options)
+    uses = Counter(picture for rows in ordered.values() for row in rows for picture in (row.before, row.after))
+    tested = {task: _tested(rows, task in unseen, uses, options) for task, rows in ordered.items()}
+    closed = {picture for rows in tested.values() for row in rows for picture in (row.before, row.after)}
+    return [_plan(task, ordered[task], tested[task], task in unseen, closed, options) for task in sorted(ordered)]
+
+
+def turned(rows: Sequence[PairRow]) -> Iterator[tuple[PairRow, PairRow]]:
+    """All (shown, asked) of different pairs, by rotation: at turn k, pair i shows and pair i + k is asked.
+
+    Wherever it is cut off, every pair has shown, and was asked, equally often, give or take one.
+    """
+    for turn in range(1, len(rows)):
+        for number, shown in enumerate(rows):
+            yield shown, rows[(number + turn) % len(rows)]
+
+
+def explain(plans: Sequence[TaskPlan]) -> str:
+    """Where every pair went and where every quad comes from, in a few lines."""
+    seen, unseen = [one for one in plans if not one.unseen], [one for one in plans if one.unseen]
+    train, most = sum(one.train_quads for one in plans), max((one.options.cap for one in plans), default=0)
+    capped = [one for one in plans if one.capped]
+    tested, shared = sum(len(one.tested) for one in plans), sum(one.shared for one in plans)
+    trained, total = sum(len(one.train) for one in plans), sum(one.pairs for one in plans)
+    idle = total - trained - tested - shared
+    lines = [
+        f"{len(plans):,} tasks: {len(seen):,} seen, {len(unseen):,} unseen",
+        f"{total:,} pairs: {trained:,} to train on, {tested:,} held out, {shared:,} left out because they share a "
+        f"picture with one held out, {idle:,} of unseen tasks not needed",
+        f"{train:,} quads to train on: n pairs make n (n - 1), at most {most:,} a task, which {len(capped):,} tasks "
+        f"reach (the paper has {PUBLISHED_QUADS:,}; its pairs per task are not published, so that number cannot be "
+        "recomputed)",
+        f"{sum(one.benchmark_quads for one in seen):,} quads held out of seen tasks, "
+        f"{sum(one.benchmark_quads for one in unseen):,} of unseen tasks",
+    ]
+    for what, tasks in (
+        ("give nothing to train on", [one.task for one in seen if not one.train_quads]),
+        (
+            "have too few pairs for the whole benchmark",
+            [p.task for p in plans if p.benchmark_quads < p.options.benchmark],
+        ),
+    ):
+        if tasks:
+            lines.append(f"{len(tasks):,} tasks {what}: {', '.join(tasks[:5])}{', ...' if len(tasks) > 5 else ''}")
+    return "\n".join(lines)
+
+
+def _by_task(pairs: Iterable[PairRow], root: Path, seed: int) -> dict[str, list[PairRow]]:
+    """The rows of every task in an order of their own: a new pair changes the order of no others. Doubles go."""
+    tasks: dict[str, dict[bytes, PairRow]] = defaultdict(dict)
+    for row in pairs:
+        places = (Path(os.path.relpath(picture, root)).as_posix() for picture in (row.before, row.after))
+        tasks[row.task][_draw(seed, row.task, *places)] = row
+    return {task: [rows[key] for key in sorted(rows)] for task, rows in tasks.items()}
+
+
+def _draw(seed: int, *words: str) -> bytes:
+    return hashlib.sha256("\0".join((str(seed), *words)).encode()).digest()
+
+
+def _unseen_tasks(tasks: list[str], options: BuildOptions) -> set[str]:
+    if isinstance(options.unseen, int):
+        if not 0 <= options.unseen < max(len(tasks), 1):
+            raise UsageError(f"unseen={options.unseen} of {len(tasks)} tasks; leave some to train on")
+        return set(sorted(tasks, key=lambda task: _draw(options.seed, "unseen", task))[: options.unseen])
+    if strange := sorted(set(options.unseen) - set(tasks)):
+        raise UsageError(f"unseen: no task is called {strange[0]!r}; check its name")
+    return set(options.unseen)
+
+
+def _tested(rows: list[PairRow], unseen: bool, uses: Counter[Path], options: BuildOptions) -> tuple[PairRow, ...]:
+    """The pairs of a task that are held out: those first whose pictures are used least elsewhere.
+
+    A seen task keeps at least two pairs of three, and is not tested at all where that leaves fewer than two.
+    """
+    most = min(options.held_out, len(rows) if unseen else len(rows) // 3)
+    if most < 2:
+        return ()
+    return tuple(sorted(rows, key=lambda row: uses[row.before] + uses[row.after])[:most])
+
+
+def _plan(
+    task: str,
+    rows: list[PairRow],
+    tested: tuple[PairRow, ...],
+    unseen: bool,
+    closed: set[Path],
+    options: BuildOptions,
+) -> TaskPlan:
+    others = [] if unseen else [row for row in rows if row not in tested]
+    train = tuple(row for row in others if closed.isdisjoint((row.before, row.after)))
+    return TaskPlan(task, unseen, len(rows), tested, train, len(others) - len(train), options)
+
+
+def _quads(rows: Sequence[PairRow], most: int, split: Split) -> Iterator[Quad]:
+    for shown, asked in itertools.islice(turned(rows), most):
+        yield Quad(
+            before=shown.before,
+            after=shown.after,
+            source=asked.before,
+            target=asked.after,
+            instruction=asked.instruction,
+            task=asked.task,
+            category=asked.category,
+            split=split,
+        )
