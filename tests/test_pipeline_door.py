@@ -199,7 +199,7 @@ def test_the_editor_makes_the_edit_of_the_pipeline() -> None:
 def test_the_editor_encodes_a_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, encoded = pipeline("mini"), []
     encode = pipe.encode_relation
-    monkeypatch.setattr(pipe, "encode_relation", lambda pairs: (encoded.append(pairs), encode(pairs))[1])
+    monkeypatch.setattr(pipe, "encode_relation", lambda pairs, **how: (encoded.append(pairs), encode(pairs, **how))[1])
     editor = RelationEditor(pipe)
     # The same pixels from other objects; then the pair swapped, and two pairs: other relations.
     requests = [[pair(1)], [pair(1)], [pair(1)[::-1]], [pair(1), pair(2)], [pair(1)]]

@@ -42,8 +42,9 @@ class Agreement:
             WeightsError: a relation of another model.
         """
         shown = _shown_change(relation, self.adapter.design)
+        pair, preparation = (to_rgb(source), to_rgb(result)), _preparation(relation, self.adapter.design)
         try:
-            before, after = pair_features(self, [(to_rgb(source), to_rgb(result))], self._execution_device)
+            before, after = pair_features(self, [pair], self._execution_device, preparation)
         finally:
             self.maybe_free_model_hooks()
         made = mean_change(before, after).to(shown.device)
@@ -73,6 +74,13 @@ def best_of(pipe: Any, count: int, **call: Any) -> tuple[Any, dict[str, Any]]:
     agreements = [pipe.agreement(call["relation"], call["image"], result) for result in results]
     best = max(range(count), key=agreements.__getitem__)
     return results[best], {"seed": first + best, "agreements": [round(value, 4) for value in agreements]}
+
+
+def _preparation(relation: Any, design: ModelConfig) -> str | None:
+    """That of the pairs, where it is the same for all."""
+    (weighted,) = request.relations_per_image(relation, 1.0, 1, design.transformer.num_blocks)
+    found = {one.relation.provenance.get("preparation") for one in weighted}
+    return found.pop() if len(found) == 1 else None
 
 
 def _shown_change(relation: Any, design: ModelConfig) -> Tensor:

@@ -135,7 +135,7 @@ def _encode_text(pipe: Any, text: str | None, device: torch.device, length: int)
 
 
 def _token_ids(tokenizer: Any, text: str, length: int, warn: bool = False) -> Tensor:
-    if warn and len(tokenizer(text).input_ids) > length:
+    if warn and len(tokenizer(text, verbose=False).input_ids) > length:
         logger.warning("The instruction is longer than %d tokens; the end is not read: %r", length, text[-60:])
     ids: Tensor = tokenizer(
         text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"

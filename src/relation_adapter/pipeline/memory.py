@@ -11,6 +11,7 @@ import torch
 from accelerate.hooks import CpuOffload, add_hook_to_module
 from accelerate.utils import send_to_device
 from accelerate.utils.memory import clear_device_cache
+from diffusers.hooks import apply_group_offloading
 from torch import nn
 
 from relation_adapter.errors import MissingExtraError, UsageError
@@ -170,6 +171,7 @@ class OffloadMixin:
 
     _placed: tuple[MemoryPlan, torch.device] | None = None
     _guests_leave: Any = None
+    image_encoder: Any
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
         """As in diffusers, but every part leaves before any other comes, whatever the order of the calls.
@@ -182,6 +184,25 @@ class OffloadMixin:
             return
         target = _device(device)
         place(self, MemoryPlan(24, "model", "none"), target if gpu_id is None else torch.device(target.type, gpu_id))
+
+    def enable_group_offload(
+        self,
+        onload_device: torch.device | str,
+        offload_device: torch.device | str = CPU,
+        offload_type: str = "block_level",
+        *args: Any,
+        exclude_modules: str | list[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """As in diffusers, but by leaves SigLIP's head would stay behind: torch's attention reads a leaf's weights."""
+        excluded = [exclude_modules] if isinstance(exclude_modules, str) else list(exclude_modules or [])
+        apart = None if offload_type == "block_level" or "image_encoder" in excluded else self.image_encoder
+        given = (torch.device(onload_device), torch.device(offload_device))
+        excluded += ["image_encoder"] if apart is not None else []
+        super().enable_group_offload(*given, offload_type, *args, exclude_modules=excluded, **options)  # type: ignore[misc]
+        if apart is not None:
+            options["num_blocks_per_group"] = 1
+            apply_group_offloading(apart, *given, "block_level", **options)
 
     def maybe_free_model_hooks(self) -> None:
         """Runs at the end of every call, also of one that raised or was interrupted."""
