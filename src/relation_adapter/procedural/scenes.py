@@ -109,7 +109,7 @@ def draw_outdoors(rng: Rng, size: int, land: Landscape, *subjects: Subject) -> S
     return Scene(black, (land, *subjects), draw_finish(rng, size))
 
 
-def draw_rendered(rng: Rng, size: int) -> Picture:
+def draw_any_scene(rng: Rng, size: int) -> Scene:
     """Faces, figures and landscapes in any state, sometimes with an object."""
     kind = rng.random()
     if kind < 0.4:
@@ -122,13 +122,13 @@ def draw_rendered(rng: Rng, size: int) -> Picture:
         scene = draw_outdoors(rng, size, draw_any_landscape(rng))
     if rng.random() < 0.25:
         scene = scene.with_subject(draw_prop(rng, str(rng.choice(PROPS))))
-    return render(scene)
+    return scene
 
 
 def draw_scene_picture(rng: Rng, size: int) -> Picture:
     """A random picture of the procedural world, uint8 (size, size, 3)."""
     if rng.random() < 0.4:
-        picture = draw_rendered(rng, size)
+        picture = render(draw_any_scene(rng, size))
     else:
         picture = to_bytes(draw_finish(rng, size).apply(draw_texture(rng, size)))
     return picture[:, ::-1].copy() if rng.random() < 0.5 else picture
