@@ -30,6 +30,7 @@ def test_a_file_holds_the_relation_and_where_it_comes_from(tmp_path: Path) -> No
     loaded = Relation.load(str(tmp_path / "new" / "look.safetensors"))
     assert torch.equal(loaded.tokens, made.tokens)
     assert loaded.vector is not None and made.vector is not None and torch.equal(loaded.vector, made.vector)
+    assert loaded.change is not None and made.change is not None and torch.equal(loaded.change, made.change)
     assert loaded.name == "warm evening"
     assert loaded.provenance == made.provenance
     assert loaded.provenance["model"] == "tiny-mini" and len(loaded.provenance["pairs"]) == 2
@@ -40,7 +41,7 @@ def test_a_relation_without_a_vector_and_in_half_precision(tmp_path: Path) -> No
     made = Relation(torch.randn(1, 3, 8).bfloat16())
     made.save(tmp_path / "a.safetensors")
     loaded = Relation.load(tmp_path / "a.safetensors")
-    assert loaded.vector is None and torch.equal(loaded.tokens, made.tokens)
+    assert loaded.vector is None and loaded.change is None and torch.equal(loaded.tokens, made.tokens)
 
 
 def test_the_hashes_name_the_pictures_not_their_order_in_a_list() -> None:
@@ -83,6 +84,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "flat": (lambda path: write(path, {"tokens": torch.ones(64)}), "tokens is (64,)"),
     "integers": (lambda path: write(path, {"tokens": torch.ones(1, 4, 16).long()}), "torch.int64"),
     "nan": (lambda path: write(path, {"tokens": torch.full((1, 4, 16), torch.nan)}), "not finite"),
+    "a change of a batch": (lambda path: write(path, TOKENS | {"change": torch.ones(2, 4)}), "change is (2, 4)"),
     "a vector of nan": (lambda path: write(path, TOKENS | {"vector": torch.full((1, 4), torch.inf)}), "vector is"),
 }
 
