@@ -91,9 +91,10 @@ def cache_folder(places: Places) -> Path:
 
 def _listing(part: Part, token: str | None) -> tuple[str, list[_Remote]]:
     """The commit, and its files that the part needs, smallest first: what is wrong shows before the long ones."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
 
-    info = HfApi(token=token).model_info(part.repo, revision=part.revision, files_metadata=True)
+    timeout = constants.HF_HUB_ETAG_TIMEOUT  # without one, the client waits for ever
+    info = HfApi(token=token).model_info(part.repo, revision=part.revision, files_metadata=True, timeout=timeout)
     files = [
         _Remote(entry.rfilename, entry.size or 0, entry.lfs.sha256 if entry.lfs else entry.blob_id or "")
         for entry in info.siblings or []
@@ -104,8 +105,8 @@ def _listing(part: Part, token: str | None) -> tuple[str, list[_Remote]]:
         if len(needed) != 1:
             raise WeightsError(f"{part.repo}: {_choice([file.path for file in needed])}")
     if not needed:
-        wanted = part.file or "the files of a model"
-        raise WeightsError(f"{part.repo}: has no {wanted} at {part.revision}; see {page_of(part)}/tree/main")
+        wanted = f"no {part.file}" if part.file else "none of the files of a model"
+        raise WeightsError(f"{part.repo}: has {wanted} at {part.revision}; see {page_of(part)}/tree/main")
     return str(info.sha), sorted(needed, key=lambda file: (file.size, file.path))
 
 

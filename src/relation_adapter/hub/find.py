@@ -131,7 +131,5 @@ def _offline(part: Part, places: Places) -> Path:
         return cached(replace(part, revision="main"), places)
     except WeightsError:
         size = f" ({part.size / 1e9:.1f} GB)" if part.size else ""
-        name = part.local[0] if part.local else "a file or folder"
-        raise WeightsError(
-            f"{first}; offline nothing is fetched: run once without it{size}, or copy it to a folder of weights as {name}"
-        ) from first
+        by_hand = f", or copy it to a folder of weights as {part.local[0]}" if part.local else ""
+        raise WeightsError(f"{first}; offline nothing is fetched: run once online{size}{by_hand}") from first

@@ -88,6 +88,8 @@ def _of_the_network(part: Part, error: BaseException) -> UnreachableError | None
         what = "the connection broke off"
     elif names & {"TransportError", "ConnectionError", "ProxyError"}:
         what = f"no way to the hub ({_short(error)})"
+    elif "FileMetadataError" in names:
+        what = "something else answers in the hub's place (a proxy, a login page, HF_ENDPOINT)"
     else:
         return None
     return UnreachableError(f"{part.repo}: {what}; check the network and try again, {BY_HAND}; {GO_ON}")
