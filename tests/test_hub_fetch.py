@@ -217,12 +217,18 @@ def test_a_repository_without_a_model(hub: FakeHub, places: Places) -> None:
     assert "no .safetensors or .bin file" in refusal(FLUX_DEV["lora"], places, "me/empty")
 
 
-@pytest.mark.parametrize(("status", "text"), [(500, "answers 500"), (429, "asked too often")])
-def test_a_hub_out_of_order(
-    hub: FakeHub, places: Places, status: int, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(500, "answers 500"), (503, "answers 503"), (429, "asked too often"), (403, "this token may not read it")],
+)
+def test_a_hub_that_refuses_every_request(hub: FakeHub, places: Places, status: int, text: str) -> None:
     hub.status = status
     assert text in refusal(FLUX_DEV["lora"], places)
+
+
+def test_what_answers_in_the_place_of_the_hub(hub: FakeHub, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HUGGINGFACE_HEADER_X_REPO_COMMIT", "X-Never-Sent")
+    assert "something else answers in the hub's place" in refusal(FLUX_DEV["lora"], places)
 
 
 def test_a_hub_that_is_slow(hub: FakeHub, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,8 +243,12 @@ def test_no_way_to_the_hub(hub: FakeHub, places: Places, monkeypatch: pytest.Mon
     assert "no way to the hub" in text and "folder of weights" in text
 
 
-def test_offline_and_not_in_the_cache(hub: FakeHub, places: Places) -> None:
-    text = refusal(FLUX_DEV["base"], replace(places, offline=True))
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_offline_and_not_in_the_cache(
+    hub: FakeHub, places: Places, by_environment: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", by_environment)
+    text = refusal(FLUX_DEV["base"], replace(places, offline=not by_environment))
     assert "offline nothing is fetched" in text and "33.7 GB" in text and "as FLUX.1-dev" in text
     assert not hub.asked
 
@@ -253,9 +263,17 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
     assert hub.sent() == []
 
 
-def test_a_disk_that_fills_up(hub: FakeHub, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Data processing error: File reconstruction error: No space left on device (os error 28)"),
+    ],
+    ids=["http", "xet"],
+)
+def test_a_disk_that_fills_up(hub: FakeHub, places: Places, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(file_download, "http_get", full)
     assert "the disk is full; make room" in refusal(FLUX_DEV["lora"], places)

@@ -39,7 +39,7 @@ def cached(part: Part, places: Places) -> Path:
             local_files_only=True,
         )
     except LocalEntryNotFoundError as error:
-        raise WeightsError(f"{part.repo}: not whole in the hub's cache at {cache_folder(places)}") from error
+        raise WeightsError(f"{part.repo}: not in the hub's cache at {cache_folder(places)}, or not whole") from error
     return whole(part, Path(folder))
 
 

@@ -96,10 +96,11 @@ def _of_the_network(part: Part, error: BaseException) -> UnreachableError | None
 
 
 def _of_the_disk(part: Part, error: BaseException) -> WeightsError | None:
-    if not isinstance(error, OSError) or error.errno is None or isinstance(error, ConnectionError):
-        return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):  # as the Xet transfer says it
         return WeightsError(f"{part.repo}: the disk is full; make room, or name another disk with HF_HOME; {GO_ON}")
+    if not isinstance(error, OSError) or number is None or isinstance(error, ConnectionError):
+        return None
     where = f"{error.filename}: " if error.filename else ""
     return WeightsError(f"{where}cannot be written ({reason(error)}); name another folder for the cache with HF_HOME")
 
