@@ -17,6 +17,7 @@ from torch import Tensor
 from relation_adapter import RelationPipeline
 from relation_adapter.errors import WeightsError
 from relation_adapter.model.lora import read_lora
+from relation_adapter.pipeline import loras
 
 DOUBLE, SINGLE = "transformer_blocks.0", "single_transformer_blocks.1"
 Q, K, V = (f"{DOUBLE}.attn.to_{letter}" for letter in "qkv")
@@ -127,6 +128,19 @@ def test_what_diffusers_saves_comes_back(tmp_path: Path) -> None:
     assert pipe.get_list_adapters() == {"transformer": ["lora_0"]}
 
 
+def test_a_repository_of_the_hub_is_found_as_all_published_files_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save_file(diffusers_form(*halves()), tmp_path / "a.safetensors")
+    asked: list[Any] = []
+    monkeypatch.setattr(loras, "find", lambda *given: asked.append(given) or tmp_path / "a.safetensors")
+    pipe = pipeline("published")
+    pipe.load_lora_weights("someone/looks", weight_name="hat.safetensors", revision="abc", local_files_only=True)
+    assert pipe.get_list_adapters() == {"transformer": ["lora_0"]}
+    ((_, places, wanted),) = asked
+    assert wanted == "someone/looks@abc:hat.safetensors" and places.offline
+
+
 def clip_form(pipe: RelationPipeline) -> dict[str, Tensor]:
     """A LoRA of a query and a feed-forward layer of CLIP, in kohya's names."""
     state, layers = {}, dict(pipe.text_encoder.named_modules())
@@ -151,6 +165,22 @@ def test_a_lora_of_clip_changes_the_pooled_text_and_goes_again() -> None:
     assert (pipe.text_encoder(ids).pooler_output - pooled).abs().max() <= 1e-6
     pipe.unload_lora_weights()
     assert torch.equal(pipe.text_encoder(ids).pooler_output, pooled)
+
+
+def test_a_lora_of_clip_alone_is_weighed_and_fused_as_any_other() -> None:
+    pipe = pipeline("published")
+    ids = pipe.tokenizer("hat", return_tensors="pt").input_ids
+    pooled = pipe.text_encoder(ids).pooler_output
+    pipe.load_lora_weights(clip_form(pipe), adapter_name="mine")
+    full = pipe.text_encoder(ids).pooler_output
+    pipe.load_lora_weights(kohya_form(*halves(wide=3)), adapter_name="other")
+    assert torch.equal(pipe.text_encoder(ids).pooler_output, full)
+    pipe.set_adapters(["mine", "other"], [0.5, 1.0])
+    half = pipe.text_encoder(ids).pooler_output
+    assert min((half - one).abs().max() for one in (full, pooled)) > 0.001
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+    assert torch.allclose(pipe.text_encoder(ids).pooler_output, half, atol=1e-5)
 
 
 NONE = torch.zeros(1)

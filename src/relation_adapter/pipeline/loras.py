@@ -128,10 +128,11 @@ class Loras(FluxLoraLoaderMixin):
         self._refuse_while_fused("delete one")
         super().delete_adapters(names)
 
-    def fuse_lora(self, *args: Any, **options: Any) -> None:
+    def fuse_lora(self, components: list[str] | None = None, **options: Any) -> None:
         """Add the active LoRAs, or `adapter_names`, to the base weights: no cost per step any more.
 
-        `unfuse_lora` takes them out again, right to rounding; `unload_lora_weights` then leaves them in for good.
+        components: "transformer", "text_encoder"; default: those that have LoRAs. `unfuse_lora` takes them out again,
+        right to rounding; `unload_lora_weights` then leaves them in for good.
 
         Raises:
             UsageError: an unknown name, nothing to fuse, or a quantised base.
@@ -141,7 +142,8 @@ class Loras(FluxLoraLoaderMixin):
             raise UsageError("There is no LoRA to fuse; load one with load_lora_weights")
         if getattr(self.transformer, "is_quantized", False):
             raise UsageError("The base is quantised: fused, a LoRA would be rounded away; leave it beside the weights")
-        super().fuse_lora(*args, **options)
+        parts = [name for name, part in self._lora_parts().items() if lora_names(part)]
+        super().fuse_lora(components or parts, **options)
 
     def _lora_parts(self) -> dict[str, nn.Module | None]:
         return {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder}
