@@ -13,7 +13,7 @@ import numpy as np
 
 from relation_adapter.errors import UsageError
 
-from . import customized, dense, editing, geometry, low_level, style, style_tones
+from . import customized, dense, editing, low_level, restoration, style, style_tones
 from .draws import Params
 from .pixels import Picture
 from .task import CATEGORIES, PixelTask, SceneTask, Task
@@ -22,7 +22,7 @@ __all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task",
 
 SMALLEST = 8  # pixels; below it no scene can be seen
 
-MODULES = (low_level, dense, style, style_tones, editing, geometry, customized)
+MODULES = (low_level, restoration, dense, style, style_tones, editing, customized)
 TASKS: dict[str, Task] = {entry.name: entry for module in MODULES for entry in module.TASKS}
 
 

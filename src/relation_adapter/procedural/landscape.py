@@ -8,11 +8,20 @@ import numpy as np
 
 from .brush import Pen, ellipse_points
 from .draws import Colour, colour, hsv, natural
+from .objects import paler
 
 Rng = np.random.Generator
 
 SNOW: Colour = (240, 244, 250)
 LAMP: Colour = (255, 226, 120)
+RAINBOW: tuple[Colour, ...] = (
+    (225, 50, 45),
+    (245, 150, 40),
+    (250, 225, 60),
+    (70, 185, 80),
+    (50, 110, 220),
+    (130, 60, 180),
+)
 NIGHT = (0.22, 0.25, 0.42)
 
 
@@ -23,12 +32,14 @@ class Mood:
     night: bool = False
     snow: bool = False
     autumn: Colour | None = None  # colour of the leaves
+    dark: tuple[float, float, float] = NIGHT  # what is left of each channel at night
+    lamp: Colour | None = LAMP  # light behind the windows at night; None where all are asleep
 
     def tone(self, value: Colour) -> Colour:
         """The colour as this hour shows it."""
         if not self.night:
             return value
-        red, green, blue = (int(part * factor) for part, factor in zip(value, NIGHT, strict=True))
+        red, green, blue = (int(part * factor) for part, factor in zip(value, self.dark, strict=True))
         return red, green, blue
 
 
@@ -52,8 +63,9 @@ class Thing:
         pen.box(-0.5, -0.7, 0.5, 0, mood.tone(self.body))
         pen.polygon([(-0.62, -0.68), (0, -1.2), (0.62, -0.68)], mood.tone(SNOW if mood.snow else self.top))
         pen.box(-0.1, -0.35, 0.1, 0, mood.tone((90, 60, 40)))
+        glass = mood.lamp if mood.night and mood.lamp is not None else mood.tone((150, 190, 215))
         for x in (-0.3, 0.3):
-            pen.box(x - 0.11, -0.52, x + 0.11, -0.3, LAMP if mood.night else (150, 190, 215))
+            pen.box(x - 0.12, -0.55, x + 0.12, -0.3, glass)
 
     def _leaves(self, mood: Mood) -> Colour:
         return mood.tone(SNOW if mood.snow else mood.autumn or self.top)
@@ -101,6 +113,10 @@ class Landscape:
     sun: tuple[float, float, float] | None  # x, y, radius
     stars: tuple[tuple[float, float], ...]  # seen at night only
     mood: Mood
+    moon: tuple[float, float, float, float] | None = None  # x, y, radius, lit part from 0.2 (thin) to 1 (full)
+    rainbow: tuple[float, float, float] | None = None  # x, radius, breadth
+    fence: tuple[float, Colour] | None = None  # y of its foot
+    flood: tuple[float, Colour] | None = None  # y of the water
 
     def paint(self, pen: Pen) -> None:
         """Sky, hills, ground, things."""
@@ -113,6 +129,10 @@ class Landscape:
         pen.part("ground").floor(self.horizon, self.mood.tone(ground))
         for thing in self.things:
             thing.paint(pen.part(thing.kind, floor_nearness(thing.y, self.horizon)), self.mood)
+        if self.fence is not None:
+            self._paint_fence(pen, *self.fence)
+        if self.flood is not None:
+            self._paint_flood(pen.part("ground", floor_nearness(self.flood[0], self.horizon)), *self.flood)
 
     def _paint_sky(self, pen: Pen) -> None:
         bands = 12
@@ -127,6 +147,41 @@ class Landscape:
         if self.sun is not None:
             x, y, radius = self.sun
             pen.part("sun").ellipse(x, y, radius, radius, (240, 240, 225) if self.mood.night else (255, 225, 70))
+        if self.moon is not None:
+            self._paint_moon(pen.part("sun"), *self.moon)
+        if self.rainbow is not None:
+            self._paint_rainbow(pen, *self.rainbow)
+
+    def _paint_moon(self, pen: Pen, x: float, y: float, radius: float, lit: float) -> None:
+        outer = ellipse_points(x, y, radius, radius, -90, 90)
+        bulge = (2 * lit - 1) * radius
+        inner = [(x - bulge * (px - x) / radius, py) for px, py in reversed(outer)]
+        pen.polygon([*outer, *inner], (244, 242, 222))
+
+    def _paint_rainbow(self, pen: Pen, x: float, radius: float, breadth: float) -> None:
+        for number, tone in enumerate(RAINBOW):
+            reach = radius - breadth * number / len(RAINBOW)
+            pen.stroke(ellipse_points(x, self.horizon, reach, reach, 180, 360), breadth / len(RAINBOW) * 1.3, tone)
+
+    def _paint_fence(self, pen: Pen, foot: float, tone: Colour) -> None:
+        pen, tone = pen.part("wall", floor_nearness(foot, self.horizon)), self.mood.tone(tone)
+        for height in (0.05, 0.11):
+            pen.box(0, foot - height - 0.012, 1, foot - height + 0.012, tone)
+        for number in range(10):
+            x = 0.05 + number * 0.1
+            top = foot - 0.14
+            pen.polygon(
+                [(x - 0.025, foot), (x - 0.025, top), (x, top - 0.03), (x + 0.025, top), (x + 0.025, foot)], tone
+            )
+
+    def _paint_flood(self, pen: Pen, level: float, tone: Colour) -> None:
+        pen.box(0, level, 1, 1, self.mood.tone(tone))
+        for row in range(5):
+            y = level + 0.02 + (1 - level) * row / 5
+            for start in (0.08, 0.42, 0.76):
+                x = start + 0.13 * (row % 2)
+                wave = [(x - 0.08, y + 0.012), (x - 0.04, y), (x, y + 0.012), (x + 0.04, y), (x + 0.08, y + 0.012)]
+                pen.stroke(wave, 0.01, self.mood.tone(paler(tone)))
 
 
 def draw_thing(rng: Rng, kind: str, horizon: float) -> Thing:
