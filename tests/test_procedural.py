@@ -105,7 +105,7 @@ def test_the_truth_of_a_restoration_is_the_untouched_picture(entry: Task) -> Non
 
 
 def test_grain_differs_between_the_pairs() -> None:
-    quad = draw_quad(rng(8), 48, "remove noise")
+    quad = draw_quad(rng(8), 48, "denoising")
     first = quad.before.astype(int) - quad.after
     second = quad.source.astype(int) - quad.target
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
@@ -125,7 +125,7 @@ def test_photos_of_a_quad_differ_where_there_are_several() -> None:
 def test_one_photo_gives_two_crops_and_is_left_as_it_was() -> None:
     picture = photo()
     kept = picture.copy()
-    quad = draw_quad(rng(10), 32, "remove blur", [picture])
+    quad = draw_quad(rng(10), 32, "deblurring", [picture])
     assert error(quad.after, quad.target) > 1e-4
     assert np.array_equal(picture, kept)
 
