@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,3 +86,14 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return folder
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "bad-input.md").read_text()
+MESSAGES = [cell for line in PAGE.splitlines() if line.startswith("| ") for cell in re.findall(r"`([^`]+)` \|$", line)]
+
+
+def documented(text: str, *without: tuple[str, str]) -> bool:
+    """Whether docs/bad-input.md shows this message, after replacements; `...` stands for any words."""
+    for old, new in (*without, ("`", "'")):
+        text = text.replace(old, new)
+    return any(re.fullmatch(re.escape(message).replace(r"\.\.\.", ".+"), text) for message in MESSAGES)

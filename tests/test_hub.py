@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hub_samples import SHARDS, adapter_files, as_json, base_files, pickled, siglip_files, tensors, write
+from hub_samples import SHARDS, adapter_files, as_json, base_files, documented, pickled, siglip_files, tensors, write
 from safetensors.numpy import save
 
 from relation_adapter.errors import WeightsError
@@ -80,13 +80,17 @@ def test_what_lies_there_but_is_not_whole_is_told_and_not_fetched(tmp_path: Path
     os.truncate(folder / FLAT["lora"], 1000)
     (folder / FLAT["base"] / "transformer" / SHARDS[1]).unlink()
     assert "cut short" in refusal("lora", Places(folder))
-    assert f"1 of 2 shards missing ({SHARDS[1]})" in refusal("base", Places(folder))
+    assert documented(refusal("base", Places(folder)), (f"{folder}/", ""))
 
 
 def test_a_folder_of_weights_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no such folder, given as the folder of weights" in refusal("lora", Places(tmp_path / "none"))
     monkeypatch.setenv("RELATION_ADAPTER_WEIGHTS", str(tmp_path / "none"))
     assert "named by RELATION_ADAPTER_WEIGHTS" in refusal("lora", Places())
+    monkeypatch.chdir(tmp_path)
+    assert documented(refusal("lora", Places(Path("none"))))
+    monkeypatch.setenv("RELATION_ADAPTER_WEIGHTS", "none")
+    assert documented(refusal("lora", Places()))
 
 
 def test_a_given_path_goes_before_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +109,8 @@ def test_a_given_path_that_cannot_be_it(tmp_path: Path) -> None:
     places = Places()
     assert "no such file or folder; check the path" in refusal("lora", places, tmp_path / "none.safetensors")
     assert "no such file or folder" in refusal("lora", places, "loras/hat.safetensors")
-    assert "no such file or folder" in refusal("lora", places, "hat")
-    assert "needs the folder that diffusers or transformers saves" in refusal("base", places, folder / FLAT["lora"])
+    assert documented(refusal("lora", places, "hat"))
+    assert documented(refusal("base", places, folder / FLAT["lora"]), (f"{folder}/", ""))
     assert "base is a folder, not one file" in refusal("base", places, "me/flux:flux1-dev.safetensors")
     assert "no .safetensors or .bin file in it" in refusal("lora", places, folder / FLAT["base"] / "tokenizer")
     assert "config.json is missing" in refusal("base", places, folder / FLAT["base"] / "tokenizer")

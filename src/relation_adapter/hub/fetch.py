@@ -78,7 +78,7 @@ def only_weights(folder: Path) -> Path:
     """The one file of weights in a folder. Raises WeightsError where there is none or more than one."""
     files = list(weights_files(folder))
     if len(files) != 1:
-        raise WeightsError(f"{folder}: {_choice([file.name for file in files])}")
+        raise WeightsError(f"{folder}: {_choice([file.name for file in files], f'{folder}/')}")
     return files[0]
 
 
@@ -103,17 +103,17 @@ def _listing(part: Part, token: str | None) -> tuple[str, list[_Remote]]:
     if part.file == ANY_FILE:
         needed = [file for file in needed if "/" not in file.path]
         if len(needed) != 1:
-            raise WeightsError(f"{part.repo}: {_choice([file.path for file in needed])}")
+            raise WeightsError(f"{part.repo}: {_choice([file.path for file in needed], part.repo + ':')}")
     if not needed:
         wanted = f"no {part.file}" if part.file else "none of the files of a model"
         raise WeightsError(f"{part.repo}: has {wanted} at {part.revision}; see {page_of(part)}/tree/main")
     return str(info.sha), sorted(needed, key=lambda file: (file.size, file.path))
 
 
-def _choice(names: list[str]) -> str:
+def _choice(names: list[str], before: str) -> str:
     if not names:
-        return "no .safetensors or .bin file in it; name the file, or another place"
-    return f"{len(names)} files of weights in it ({', '.join(names[:4])}); name one"
+        return "no .safetensors or .bin file in it; check the name"
+    return f"{len(names)} files of weights in it ({', '.join(names[:4])}); give one, as {before}{names[0]}"
 
 
 def _check_room(part: Part, places: Places, files: list[_Remote]) -> None:

@@ -14,8 +14,8 @@ from relation_adapter.errors import WeightsError
 from relation_adapter.files import reason
 from relation_adapter.hub.parts import Part
 
-GO_ON = "what is fetched whole stays, and the same command goes on with the rest"
-LOG_IN = "`hf auth login`, or HF_TOKEN"
+GO_ON = "files that are whole stay, the same command goes on with the rest"
+LOG_IN = "run `hf auth login` or set HF_TOKEN"
 BY_HAND = "or copy the files into a folder of weights"
 
 
@@ -57,26 +57,28 @@ def _of_the_hub(part: Part, error: BaseException, with_token: bool) -> WeightsEr
     says = response.headers.get("X-Error-Message", "")
     page = page_of(part)
     if "Invalid" in says and status == 401:
-        return WeightsError(f"{part.repo}: the hub does not know this token; make a new one, then {LOG_IN}")
+        return WeightsError(f"{part.repo}: the hub does not know this token; make a new one and {LOG_IN}")
     if code == "GatedRepo" or (status == 401 and part.gated):
         return _gated(part, with_token)
     if status == 403:
         detail = f" ({_short(says)})" if says else ""
         return WeightsError(f"{part.repo}: this token may not read it{detail}; give it read access at {page}")
     if code == "RevisionNotFound":
-        return WeightsError(f"{part.repo}: has no revision {part.revision}; see {page}/commits for those it has")
+        return WeightsError(f"{part.repo}: has no revision {part.revision}; see {page}/commits/main")
     if code == "EntryNotFound":
         return WeightsError(f"{part.repo}: has no {_file_of(response)} at {part.revision}; see {page}/tree/main")
     if status in (401, 404):
-        return WeightsError(f"{part.repo}: not on the hub, or private; check the name, or log in: {LOG_IN}")
-    wait = "asked too often; wait some minutes" if status == 429 else f"the hub answers {status}; try again later"
+        return WeightsError(f"{part.repo}: not on the hub, or private; check the name, or {LOG_IN}")
+    wait = (
+        "the hub is asked too often; wait some minutes" if status == 429 else f"the hub answers {status}; wait a while"
+    )
     return UnreachableError(f"{part.repo}: {wait}; {GO_ON}")
 
 
 def _gated(part: Part, with_token: bool) -> WeightsError:
     licence = f" ({part.licence})" if part.licence else ""
-    login = "use the token of the account that did" if with_token else f"log in with that account: {LOG_IN}"
-    return WeightsError(f"{part.repo}: its licence{licence} must be accepted first at {page_of(part)}; then {login}")
+    account = "by the account of this token" if with_token else f"then {LOG_IN}"
+    return WeightsError(f"{part.repo}: its licence{licence} must be accepted first at {page_of(part)}, {account}")
 
 
 def _of_the_network(part: Part, error: BaseException) -> UnreachableError | None:
@@ -92,7 +94,7 @@ def _of_the_network(part: Part, error: BaseException) -> UnreachableError | None
         what = "something else answers in the hub's place (a proxy, a login page, HF_ENDPOINT)"
     else:
         return None
-    return UnreachableError(f"{part.repo}: {what}; check the network and try again, {BY_HAND}; {GO_ON}")
+    return UnreachableError(f"{part.repo}: {what}; check the network, {BY_HAND}; {GO_ON}")
 
 
 def _of_the_disk(part: Part, error: BaseException) -> WeightsError | None:
