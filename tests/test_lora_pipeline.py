@@ -85,6 +85,20 @@ def test_a_second_lora_joins_the_first(pipe: RelationPipeline, files: tuple[Path
     assert largest(result(pipe), with_only(files[0], -1.0)) <= 1e-6
 
 
+def test_deleting_one_wakes_no_other(pipe: RelationPipeline, files: tuple[Path, Path]) -> None:
+    base = result(pipe)
+    for name, file in zip(("editor", "mine"), files, strict=True):
+        pipe.load_lora_weights(file, adapter_name=name)
+    pipe.set_adapters("mine")
+    pipe.delete_adapters("mine")
+    assert torch.equal(result(pipe), base) and pipe.get_list_adapters() == {"transformer": ["editor"]}
+    pipe.set_adapters("editor", 0.5)
+    assert largest(result(pipe), with_only(files[0], 0.5)) <= 1e-6
+    pipe.delete_adapters(["editor"])
+    assert torch.equal(result(pipe), base)
+    assert pipe.transformer.state_dict().keys() == pipeline(DESIGN).transformer.state_dict().keys()
+
+
 def test_a_swapped_lora_is_the_new_one_at_the_old_ones_weight(pipe: RelationPipeline, files: tuple[Path, Path]) -> None:
     pipe.load_lora_weights(files[0], adapter_name="editor")
     pipe.load_lora_weights(files[0], adapter_name="mine")

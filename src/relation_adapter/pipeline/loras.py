@@ -7,6 +7,7 @@ one is called "editor".
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -122,11 +123,19 @@ class Loras(FluxLoraLoaderMixin):
         self._swap_rank = target_rank
 
     def delete_adapters(self, adapter_names: str | Sequence[str]) -> None:
-        """Take these LoRAs away; the base is then bit for bit what it was. Raises UsageError on an unknown name."""
+        """Take these LoRAs away; the others stay as they are. Raises UsageError on an unknown name."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
         self._known(names)
         self._refuse_while_fused("delete one")
-        super().delete_adapters(names)
+        active = [name for name in self.get_active_adapters() if name not in names]
+        with warnings.catch_warnings():
+            # peft wakes one of the others where the last active one goes, and says so; here they sleep on.
+            warnings.filterwarnings("ignore", message="Adapter .* was active which is now deleted")
+            super().delete_adapters(names)
+        if not self._lora_names():
+            self.unload_lora_weights()  # empty wrappers would stay, and rename the weights
+        for layer in (layer for part in self._lora_parts().values() for layer in lora_layers(part)):
+            layer.set_adapter(active)
 
     def fuse_lora(self, components: list[str] | None = None, **options: Any) -> None:
         """Add the active LoRAs, or `adapter_names`, to the base weights: no cost per step any more.
