@@ -132,6 +132,10 @@ class Phases:
             self.without = replace(self.conditions, relations=[], source_cache=None)
         return self.without
 
+    def all(self, steps: int) -> list[Conditions]:
+        """The conditions that n steps will have."""
+        return list({id(given): given for given in (self.at(step, steps) for step in range(steps))}.values())
+
     def change(self, **fields: Any) -> None:
         """Other text or guidance from here on; a source that saw them is seen anew (`SourceCache.fits`)."""
         self.conditions = replace(self.conditions, **fields)
@@ -192,6 +196,10 @@ def _draw(pipe: Any, item: Item, device: torch.device, dtype: torch.dtype) -> Dr
 def denoise(pipe: Any, latents: Tensor, phases: Phases, times: Tensor, run: Run, bar: Any) -> Tensor:
     """Euler steps from the start (B, L, C) at times (steps,); the callback may change what goes on after each one."""
     design: ModelConfig = pipe.adapter.design
+    pipe._current_timestep = times[0]
+    # All before the first step: caches that skip parts of the transformer late on the way must not skip them here.
+    for given in phases.all(len(times)) if design.reuses_source else ():
+        _see_source(pipe.transformer, design, times[:1].expand(latents.shape[0]) / 1000, given)
     for step, time in enumerate(times):
         if pipe.interrupt:
             break

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def model_path(model: str | os.PathLike[str], index: str) -> Path:
 
 
 def load_file(path: Path, options: dict[str, Any]) -> Components:
-    """The parts that one of our files holds, in `torch_dtype`.
+    """The parts that one of our files holds, in `torch_dtype`: one, or by the names of the parts, with a "default".
 
     Raises:
         UsageError: an option that does not apply to a single file.
@@ -44,7 +46,14 @@ def load_file(path: Path, options: dict[str, Any]) -> Components:
     dtype = options.pop("torch_dtype", None) or options.pop("dtype", None) or torch.float32
     if options:
         raise UsageError(f"{next(iter(options))} does not apply to a single file; save_pretrained makes a folder of it")
-    return load_model(path, dtype)
+    if not isinstance(dtype, Mapping):
+        return load_model(path, dtype)
+    parts = load_model(path, torch.float32)
+    with casting():
+        for name, part in vars(parts).items():
+            if isinstance(part, torch.nn.Module):
+                part.to(dtype.get(name, dtype.get("default", torch.float32)))
+    return parts
 
 
 def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -63,6 +72,21 @@ def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[
         raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error
     _align(*(part for part in pipe.components.values() if isinstance(part, torch.nn.Module)))
     return pipe
+
+
+@contextmanager
+def casting() -> Iterator[None]:
+    """For `to(dtype)` of diffusers' models: 0.42.1 warns of modules to keep in float32 where there are none."""
+    log = logging.getLogger("diffusers.models.modeling_utils")
+
+    def means_something(record: logging.LogRecord) -> bool:
+        return "kept in float32: []" not in record.getMessage()
+
+    log.addFilter(means_something)
+    try:
+        yield
+    finally:
+        log.removeFilter(means_something)
 
 
 def _align(*parts: torch.nn.Module) -> None:

@@ -11,6 +11,7 @@ from diffusers import DiffusionPipeline
 from relation_adapter.errors import UsageError
 from relation_adapter.model.lora import lora_names
 from relation_adapter.pipeline.card import write_card
+from relation_adapter.pipeline.load import casting
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class SavingPipeline(DiffusionPipeline):
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move or cast every part. diffusers warns that float16 cannot run on a CPU; this pipeline can."""
-        return super().to(*args, **{"silence_dtype_warnings": True} | options)
+        with casting():
+            return super().to(*args, **{"silence_dtype_warnings": True} | options)
 
     def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
         """There is none: torch's attention keeps no matrix of scores that slices would make smaller."""
