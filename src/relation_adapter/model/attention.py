@@ -105,6 +105,14 @@ class RelationAttnProcessor:
         image = attn.to_out[1](attn.to_out[0](image.contiguous()))
         return image, attn.to_add_out(text.contiguous())
 
+    # These two look the block's number up, and stay out of what is compiled: where blocks are compiled one by one, each
+    # would need a version of its own, and torch gives up after eight.
+    @torch.compiler.disable
+    def _own(self, relation: RelationKeysValues) -> tuple[KeyValue, float]:
+        """Keys and values, and the strength, in this block."""
+        return relation.blocks[self.block], relation.strength_of(self.block)
+
+    @torch.compiler.disable
     def _join_source(self, source: SourceRecorder | SourceKeysValues, key: Tensor, value: Tensor) -> KeyValue:
         """Record this block's keys and values, or append the recorded ones to what the queries see."""
         if isinstance(source, SourceRecorder):
@@ -114,10 +122,10 @@ class RelationAttnProcessor:
         return torch.cat([key, source_key], dim=1), torch.cat([value, source_value], dim=1)
 
     def _add_relation(self, relation: RelationKeysValues, query: Tensor, image: Tensor) -> Tensor:
-        strength = relation.strength_of(self.block)
+        (key, value), strength = self._own(relation)
         if strength == 0:
             return image
-        key, value = (x.to(query).expand(query.shape[0], -1, -1, -1) for x in relation.blocks[self.block])
+        key, value = (x.to(query).expand(query.shape[0], -1, -1, -1) for x in (key, value))
         # The relation's keys are whole on every rank, so it never needs the parallel config.
         if relation.mask is None:
             return image + strength * self._attend(query, key, value, None, None)
