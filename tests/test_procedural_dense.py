@@ -24,7 +24,7 @@ BACK = Ground((0.0, 0.0, 1.0), 0.5, (90, 90, 90), "wall")
 
 
 def room(*solids: Ball | Box | Can) -> Room:
-    return Room((*solids, FLOOR, BACK), PITCH, (0.0, 0.8, 0.6), 0.1)
+    return Room(solids, FLOOR, BACK, PITCH, (0.0, 0.8, 0.6), 0.1)
 
 
 def middles(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,9 +40,9 @@ def label_map(surfaces: Surfaces, params: Params) -> FloatPicture:
 
 
 def label_colours(hue: float) -> FloatPicture:
-    """(labels, 3) colours: eight hues, each in several tones; neighbours in the list have hues far apart."""
-    tones = ((0.85, 0.95), (0.9, 0.5), (0.4, 0.95), (0.4, 0.6))
-    colours = [hsv(hue + 0.375 * place, *tones[place // 8]) for place in range(len(LABELS))]
+    """(labels, 3) colours: eight hues in three tones; neighbours in the list differ in both."""
+    tones = ((0.85, 0.95), (0.9, 0.5), (0.4, 0.95))
+    colours = [hsv(hue + 0.375 * place, *tones[place % 3]) for place in range(len(LABELS))]
     return as_float32([unit_colour(colour) for colour in colours])
 
 

@@ -70,13 +70,16 @@ def scratch(picture: FloatPicture, params: Params) -> FloatPicture:
     return to_float(np.asarray(image))
 
 
-def specks(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Dots of one colour, each a 64th of the short side."""
-    cell = max(1, round(short_side(picture) / 64))
-    height, width = picture.shape[:2]
-    hit = own_rng(picture).random((-(-height // cell), -(-width // cell))) < params["density"]
-    mask = hit.repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width, None]
-    return np.where(mask, unit_colour(params["colour"]), picture)
+def spots(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Round blots of one colour."""
+    rng, short = own_rng(picture), short_side(picture)
+    image = Image.fromarray(to_bytes(picture))
+    canvas = ImageDraw.Draw(image)
+    for x, y, part in rng.random((params["count"], 3)).tolist():
+        radius = max(0.6, params["radius"] * (0.5 + part) * short)
+        left, top = x * image.width - radius, y * image.height - radius
+        canvas.ellipse((left, top, left + 2 * radius, top + 2 * radius), fill=tuple(params["colour"]))
+    return to_float(np.asarray(image))
 
 
 def rain(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -268,7 +271,7 @@ TASKS: tuple[Task, ...] = (
     _undo("low-light enhancement", underexpose, gamma=span(1.1, 1.6), gain=span(0.25, 0.5), sigma=span(0.0, 0.02)),
     _undo("super resolution", lower_resolution, cells=whole(20, 32)),
     _undo("scratch removal", scratch, count=whole(4, 9), width=span(0.014, 0.024), colour=WHITE_OR_BLACK),
-    _undo("spot removal", specks, density=span(0.04, 0.1), colour=tint(vivid)),
+    _undo("spot removal", spots, count=whole(12, 30), radius=span(0.012, 0.028), colour=tint(vivid)),
     _undo("rain removal", rain, count=whole(40, 80), angle=span(-35, 35), length=span(0.12, 0.25)),
     _undo("old photo restoration", fade, contrast=span(0.45, 0.65), colour=span(0.5, 0.9), paper=PAPERS),
     _undo(
@@ -284,7 +287,7 @@ TASKS: tuple[Task, ...] = (
     _undo("moire removal", moire, **FRINGES, spread=span(0.6, 2.1), strength=span(0.35, 0.6)),
     _undo("white balance", cast, lamp=_lamp),
     _undo("old photo colouring", monochrome, **PRINT, sigma=span(0.0, 0.06)),
-    _undo("compression artefact removal", compress, block=span(0.06, 0.13), step=span(0.4, 0.8)),
+    _undo("compression artefact removal", compress, block=span(0.06, 0.13), step=span(0.18, 0.4)),
     _undo(
         "watermark removal", watermark, word=_word, angle=span(-40, 40), colour=WHITE_OR_BLACK, strength=span(0.4, 0.7)
     ),

@@ -21,7 +21,13 @@ Hit = tuple[Plane, FloatPicture]  # distance along the ray, infinite where it mi
 
 
 class Solid(Protocol):
-    """A convex body."""
+    """A convex body within a reach from its centre."""
+
+    @property
+    def centre(self) -> Vector: ...
+
+    @property
+    def reach(self) -> float: ...
 
     @property
     def name(self) -> str: ...
@@ -41,6 +47,11 @@ class Ball:
     radius: float
     colour: Colour
     name: str = "ball"
+
+    @property
+    def reach(self) -> float:
+        """From the centre to the farthest point."""
+        return self.radius
 
     def hit(self, start: Points, way: Vector) -> Hit:
         """The nearer root of |start + t way - centre| = radius."""
@@ -62,6 +73,11 @@ class Box:
     turn: float  # radians
     colour: Colour
     name: str = "box"
+
+    @property
+    def reach(self) -> float:
+        """From the centre to the farthest point."""
+        return math.hypot(*self.half)
 
     def hit(self, start: Points, way: Vector) -> Hit:
         """Within all three pairs of planes."""
@@ -85,6 +101,11 @@ class Can:
     half: float  # half the height
     colour: Colour
     name: str = "can"
+
+    @property
+    def reach(self) -> float:
+        """From the centre to the farthest point."""
+        return math.hypot(self.radius, self.half)
 
     def hit(self, start: Points, way: Vector) -> Hit:
         """Within the pipe and between its lids."""
@@ -138,10 +159,17 @@ def _first(intervals: list[tuple[Plane, Plane]]) -> tuple[Plane, NDArray[np.intp
 class Room:
     """Solids on a floor before a wall; the camera looks down by the pitch (radians), the light comes along a vector."""
 
-    solids: tuple[Solid, ...]  # the last two are the floor and the wall
+    solids: tuple[Solid, ...]
+    floor: Ground
+    wall: Ground
     pitch: float
     light: Vector  # from the things to the lamp, length 1
     tiles: float  # side of the floor's tiles
+
+    @property
+    def bodies(self) -> tuple[Solid | Ground, ...]:
+        """The solids, the floor and the wall."""
+        return (*self.solids, self.floor, self.wall)
 
     def rays(self, size: int) -> tuple[Points, Vector]:
         """Starts on a plane before everything, and the way of all rays; the origin lies a tenth below the middle."""
@@ -151,16 +179,32 @@ class Room:
         return (x, up * cos + away * sin, -up * sin + away * cos), (0.0, -sin, -cos)
 
     def look(self, size: int) -> tuple[Plane, FloatPicture, NDArray[np.intp]]:
-        """Distance, normal in the room, and number of the solid of every pixel."""
+        """Distance, normal in the room, and number of the solid of every pixel; floor and wall are the last two."""
         start, way = self.rays(size)
-        distance = np.full((size, size), np.inf, np.float32)
-        normal, seen = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.intp)
+        distance, normal, seen = self._look_behind(size)
         for number, solid in enumerate(self.solids):
-            hit, facing = solid.hit(start, way)
-            nearer = hit < distance
-            distance = np.where(nearer, hit, distance)
-            normal[nearer], seen[nearer] = facing[nearer], number
+            window = self._window(solid, size)
+            hit, facing = solid.hit((start[0][window], start[1][window], start[2][window]), way)
+            nearer = hit < distance[window]
+            distance[window][nearer] = hit[nearer]
+            normal[window][nearer], seen[window][nearer] = facing[nearer], number
         return distance, normal, seen
+
+    def _look_behind(self, size: int) -> tuple[Plane, FloatPicture, NDArray[np.intp]]:
+        """Floor and wall alone, which are the same all along a row."""
+        (x, y, z), way = self.rays(size)
+        column = x[:, :1], y[:, :1], z[:, :1]
+        (floor, down), (wall, back) = self.floor.hit(column, way), self.wall.hit(column, way)
+        on_floor = floor < wall
+        number = np.where(on_floor, len(self.solids), len(self.solids) + 1)
+        facing = np.where(on_floor[..., None], down, back)
+        return np.minimum(floor, wall).repeat(size, 1), facing.repeat(size, 1), number.repeat(size, 1)
+
+    def _window(self, solid: Solid, size: int) -> tuple[slice, slice]:
+        """The pixels among which a solid is seen."""
+        x, y, z = solid.centre
+        down = 0.1 - (y * math.cos(self.pitch) - z * math.sin(self.pitch))
+        return _span(down, solid.reach, size), _span(x, solid.reach, size)
 
     def surfaces(self, size: int) -> Surfaces:
         """Nearness is 1 at the nearest point and 0 at the farthest."""
@@ -169,7 +213,7 @@ class Room:
         across, up, out = (normal[..., axis] for axis in range(3))
         turned = np.stack([across, up * cos - out * sin, up * sin + out * cos], axis=-1)
         nearness = (distance.max() - distance) / np.ptp(distance)
-        labels = np.array([label_of(solid.name) for solid in self.solids], np.uint8)
+        labels = np.array([label_of(body.name) for body in self.bodies], np.uint8)
         return Surfaces(as_float32(nearness), as_float32(turned), labels[seen])
 
     def picture(self, size: int) -> FloatPicture:
@@ -178,23 +222,31 @@ class Room:
         distance, normal, seen = self.look(fine)
         start, way = self.rays(fine)
         places = tuple(place + distance * step for place, step in zip(start, way, strict=True))
-        colours = np.stack([unit_colour(solid.colour) for solid in self.solids])[seen]
         tile = (np.floor(places[0] / self.tiles) + np.floor(places[2] / self.tiles)) % 2
-        colours = np.where(
-            (seen == len(self.solids) - 2)[..., None], colours * (0.75 + 0.25 * tile)[..., None], colours
-        )
         towards = sum(normal[..., axis] * part for axis, part in enumerate(self.light))
         lifted = tuple(place + normal[..., axis] * np.float32(1e-3) for axis, place in enumerate(places))
         lit = np.maximum(towards, 0) * (1 - self._shadow((lifted[0], lifted[1], lifted[2])))
-        shaded = as_float32(colours * (0.35 + 0.75 * lit)[..., None])
-        return as_float32(shaded.reshape(size, 2, size, 2, 3).mean(axis=(1, 3), dtype=np.float64))
+        shade = (0.35 + 0.75 * lit) * np.where(seen == len(self.solids), 0.75 + 0.25 * tile, 1)
+        colours = np.stack([unit_colour(body.colour) for body in self.bodies])
+        shaded = as_float32(colours[seen] * shade[..., None])
+        return (shaded[::2, ::2] + shaded[1::2, ::2] + shaded[::2, 1::2] + shaded[1::2, 1::2]) * np.float32(0.25)
 
     def _shadow(self, places: Points) -> FloatPicture:
         """1 where something stands between a place and the lamp."""
-        hits = [
-            np.isfinite(hit) & (hit > 0) for hit, _ in (solid.hit(places, self.light) for solid in self.solids[:-2])
-        ]
-        return as_float32(np.logical_or.reduce(hits))
+        dark = np.zeros(places[0].shape, np.float32)
+        for solid in self.solids:
+            x, y, z = (middle - place for place, middle in zip(places, solid.centre, strict=True))
+            along = x * self.light[0] + y * self.light[1] + z * self.light[2]
+            near = x * x + y * y + z * z - along * along < solid.reach**2
+            hit, _ = solid.hit((places[0][near], places[1][near], places[2][near]), self.light)
+            dark[near] = np.maximum(dark[near], np.isfinite(hit) & (hit > 0))
+        return dark
+
+
+def _span(middle: float, reach: float, size: int) -> slice:
+    """Pixels of one axis around a place, the middle of the picture at 0."""
+    first, last = ((middle + by + 0.5) * size for by in (-reach, reach))
+    return slice(min(max(math.floor(first), 0), size), min(max(math.ceil(last) + 1, 0), size))
 
 
 def draw_solid(rng: Rng, x: float, z: float) -> Solid:
@@ -217,7 +269,7 @@ def draw_room(rng: Rng) -> Room:
     solids = [
         draw_solid(rng, *(place + rng.uniform(-0.06, 0.06) for place in places[int(number)])) for number in chosen
     ]
-    planes = Ground((0.0, 1.0, 0.0), 0.0, pale(rng), "floor"), Ground((0.0, 0.0, 1.0), 0.5, natural(rng), "wall")
+    floor, wall = Ground((0.0, 1.0, 0.0), 0.0, pale(rng), "floor"), Ground((0.0, 0.0, 1.0), 0.5, natural(rng), "wall")
     turn, height = rng.uniform(-1.0, 1.0), rng.uniform(0.6, 1.1)
     light = math.sin(turn) * math.cos(height), math.sin(height), math.cos(turn) * math.cos(height)
-    return Room((*solids, *planes), rng.uniform(0.45, 0.85), light, rng.uniform(0.08, 0.2))
+    return Room(tuple(solids), floor, wall, rng.uniform(0.45, 0.85), light, rng.uniform(0.08, 0.2))
