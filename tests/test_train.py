@@ -178,3 +178,15 @@ def test_the_rate_rises_stays_and_falls() -> None:
     rates = [learning_rate(config, step) for step in range(1000)]
     assert np.all(np.diff(rates[:100]) > 0) and set(rates[100:700]) == {0.001} and np.all(np.diff(rates[701:]) < 0)
     assert rates[-1] > 0
+
+
+def test_a_run_begins_with_the_weights_of_a_file(whole: Path, tmp_path: Path) -> None:
+    first = whole / "model.safetensors"
+    run("debug", [*SHORT, f"init={first}", "learning_rate=0", "weight_decay=0", "seed=9"], tmp_path)
+    made, began = load_file(tmp_path / "model.safetensors"), load_file(first)
+    assert all(torch.allclose(made[key].float(), began[key].float(), atol=1e-2) for key in began)
+    provenance = read_info(tmp_path / "model.safetensors")[1]
+    assert provenance["began_with"]["steps"] == 6
+    assert provenance["train"]["init"] is True
+    with pytest.raises(UsageError, match="do not fit the model"):
+        run("debug", [*SHORT, f"init={first}", "model.token_dim=32"], tmp_path / "other")

@@ -18,11 +18,11 @@ from tqdm.auto import tqdm
 
 from relation_adapter.config import to_dict
 from relation_adapter.data.dataset import Batch, ProceduralBatches
-from relation_adapter.errors import InputError
-from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+from relation_adapter.errors import InputError, UsageError
+from relation_adapter.files import SHIPPED, locked_folder, reason, remove_parts, write_whole
 from relation_adapter.model.components import Components, build
 from relation_adapter.model.flow import sample_times
-from relation_adapter.model.weights import save_model
+from relation_adapter.model.weights import load_model, read_info, save_model
 from relation_adapter.train.loss import flow_errors, weigh
 from relation_adapter.train.presets import TrainConfig
 from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
@@ -46,7 +46,7 @@ def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambd
         torch.set_num_threads(config.threads)
     with locked_folder(folder):
         remove_parts(folder)
-        components = build(config.model, seed=config.seed)
+        components, began_with = _begin(config)
         state = TrainState(components, config)
         if (folder / STATE_NAME).exists():
             state.load(folder)
@@ -54,8 +54,24 @@ def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambd
         _write_config(config, folder)
         _run(components, state, folder)
         with averaged(state):
-            save_model(folder / MODEL_NAME, components, provenance=_provenance(state), dtype=torch.bfloat16)
+            provenance = _provenance(state) | began_with
+            save_model(folder / MODEL_NAME, components, provenance=provenance, dtype=torch.bfloat16)
     return folder / MODEL_NAME
+
+
+def _begin(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
+    """Fresh weights, or those of a file, and what that file says of its origin."""
+    components = build(config.model, seed=config.seed)
+    if config.init is None:
+        return components, {}
+    path = SHIPPED.get(config.init, Path(config.init))
+    first = load_model(path)
+    try:
+        components.transformer.load_state_dict(first.transformer.state_dict())
+        components.adapter.load_state_dict(first.adapter.state_dict())
+    except RuntimeError as error:
+        raise UsageError(f"init={config.init}: its weights do not fit the model ({reason(error)})") from error
+    return components, {"began_with": read_info(path)[1]}
 
 
 def _run(components: Components, state: TrainState, folder: Path) -> None:
@@ -168,12 +184,14 @@ def _row(state: TrainState, batch: Batch, errors: torch.Tensor, seconds: float) 
 
 
 def _provenance(state: TrainState) -> dict[str, Any]:
+    # Without the path of the weights it began with, which says something of one machine alone.
+    told = to_dict(state.config) | {"model": state.config.model.name, "init": state.config.init is not None}
     return {
         "trained_on": "procedural",
         "steps": state.step,
         "quads": state.step * state.config.batch,
         "seed": state.config.seed,
-        "train": to_dict(state.config) | {"model": state.config.model.name},
+        "train": told,
     }
 
 

@@ -17,6 +17,7 @@ class TrainConfig:
 
     model: ModelConfig
     data: ProceduralMix = field(default_factory=ProceduralMix)
+    init: str | None = None  # a weights file to begin with; null: fresh weights
     seed: int = 0
     steps: int = 1000
     batch: int = 32
