@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import FirstBlockCacheConfig
 from PIL import Image
 from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
 from samples import natural, noise, psnr
@@ -111,28 +110,6 @@ def test_the_progress_bar_counts_all_steps(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("name", ("directed", "mini"))
-def test_offloaded_parts_give_the_same_and_are_freed_on_every_way_out(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipe, given = pipeline(name), {"pairs": [pair()]}
-    wanted = edit(pipe, **given)
-    pipe.enable_model_cpu_offload(device="cpu")
-    freed: list[int] = []
-    free = pipe.maybe_free_model_hooks
-    monkeypatch.setattr(pipe, "maybe_free_model_hooks", lambda: (freed.append(1), free()))
-    assert (edit(pipe, **given) == wanted).all()
-    assert pipe(image=source(), output_type="pil", return_dict=False, seed=0, **given)[0][0].size == (32, 32)
-    pipe.encode_relation([pair()])
-
-    def fail(*_: Any) -> None:
-        raise KeyError("the caller's own")
-
-    with pytest.raises(KeyError):
-        edit(pipe, callback_on_step_end=fail, **given)
-    assert len(freed) == 4
-
-
-@pytest.mark.parametrize("name", ("directed", "mini"))
 def test_every_part_is_brought_in_before_it_is_used(name: str) -> None:
     """Most of what the pipeline asks of its parts is not their `forward`, which alone is hooked by itself."""
     pipe = pipeline(name)
@@ -151,15 +128,3 @@ def test_every_part_is_brought_in_before_it_is_used(name: str) -> None:
     steps = 1 + pipe.design.reuses_source
     assert [one for one in brought if one != "transformer"] == ["vae", "adapter", "vae"]
     assert brought.count("transformer") == steps
-
-
-@pytest.mark.parametrize("name", DESIGNS)
-def test_stateful_caches_start_anew_with_every_call(name: str) -> None:
-    """A cache that skips every block but the first, wherever it has seen a call before: the first step is exact."""
-    pipe, given = pipeline(name), {"relation": relation(name)}
-    one, four = (edit(pipe, num_inference_steps=steps, **given) for steps in (1, 4))
-    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e9))
-    assert (edit(pipe, num_inference_steps=1, **given) == one).all()
-    first, second = (edit(pipe, num_inference_steps=4, **given) for _ in range(2))
-    assert (first == second).all()
-    assert largest(first, four) > 0
