@@ -171,3 +171,10 @@ def test_memory_without_a_gpu_is_told(run: Run, capsys: pytest.CaptureFixture[st
         pytest.skip("there is a GPU")
     assert edited(run, "--memory 24") == edited(run, "")
     assert "note: no GPU here; --memory has no effect" in capsys.readouterr().err
+
+
+def test_fetched_parts_are_checked(run: Run, twins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models fetch") == 2  # twins are no published files
+    error = capsys.readouterr().err
+    assert "base: black-forest-labs/FLUX.1-dev, 33.7 GB" in error
+    assert "not the published file (its SHA-256 is" in error

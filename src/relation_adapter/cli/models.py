@@ -14,7 +14,7 @@ from relation_adapter.config import MODELS, override, to_dict
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED, reason
 from relation_adapter.header import read_header
-from relation_adapter.hub import FLUX_DEV, Part, Places, find
+from relation_adapter.hub import FLUX_DEV, Part, Places, check_sums, find
 
 SUFFIX = ".safetensors"
 FLUX_PARAMETERS = 11_901_408_320 + 2_645_600_512 + 358_612_992  # base, adapter, LoRA
@@ -98,10 +98,14 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def fetch(options: Namespace) -> int:
-    """Bring the parts of flux-dev here, so that --offline finds them; their paths on stdout."""
+    """Bring the parts of flux-dev here, so that --offline finds them, and check them; their paths on stdout."""
+    places = Places(folder=options.weights)
     for name, part in FLUX_DEV.items():
         say(f"{name}: {part.repo}, {_size(part.size)}")
-        result(find(part, Places(folder=options.weights, offline=False)))
+        path = find(part, places)
+        count = check_sums(path, part)
+        say(f"{name}: {f'{count} checksums agree' if count else 'no checksum is known'}")
+        result(path)
     return 0
 
 

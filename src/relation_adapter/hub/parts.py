@@ -53,7 +53,7 @@ class Places:
 
 # Revisions and checksums are those that several independent public lists agree on: of FLUX.1-dev, lists of blobs to
 # fetch and logs of downloads, and for the VAE and the text encoders also FLUX.1-schnell's, which are the same files; of
-# SigLIP, manifests of all its files. The third shard of the transformer stands in one list only. Of the adapter's
+# SigLIP, manifests of all its files. That of the third transformer shard is left out: one list alone names it. Of the adapter's
 # repository no commit and no checksum is known: its files are checked by names and shapes alone.
 FLUX_SHA256 = {
     "text_encoder/model.safetensors": "893d67a23f4693ed42cdab4cbad7fe3e727cf59609c40da28a46b5470f9ed082",
@@ -68,9 +68,6 @@ FLUX_SHA256 = {
     ),
     "transformer/diffusion_pytorch_model-00002-of-00003.safetensors": (
         "5e830704a83aa938dfaf23da308100a1c44b83fa084283abf1d163ea727e5f7a"
-    ),
-    "transformer/diffusion_pytorch_model-00003-of-00003.safetensors": (
-        "0d9c7c663217d1c3d44a6deed4e1cf1ac09fbc2c4137c47de1e3d74c959833de"
     ),
     "vae/diffusion_pytorch_model.safetensors": "f5b59a26851551b67ae1fe58d32e76486e1e812def4696a4bea97f16604d40a3",
 }
