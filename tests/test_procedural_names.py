@@ -177,3 +177,24 @@ def test_scene_pictures_vary_as_photos_do() -> None:
     assert 90 < np.mean([picture.mean() for picture in drawn]) < 150
     assert 0.08 < np.mean([picture.std() / 255 for picture in drawn]) < 0.25
     assert all(error(first, second) > 1e-4 for first, second in pairwise(drawn))
+
+
+def test_drawn_pictures_have_the_statistics_of_photos() -> None:
+    """Amplitudes fall like 1/f, slopes are rare and steep, colours follow the light: medians as over crops of photos."""
+    slopes, kurtoses, correlations = [], [], []
+    for number in range(60):
+        picture = draw_scene_picture(rng(25, number), 64) / 255
+        light = picture @ [0.299, 0.587, 0.114]
+        window = np.hanning(64)[:, None] * np.hanning(64)
+        amplitude = np.abs(np.fft.fft2((light - light.mean()) * window))
+        place = np.fft.fftfreq(64) * 64
+        radius = np.hypot(place[:, None], place[None, :])
+        rings = np.arange(2, 21)
+        mean = [amplitude[(radius >= ring) & (radius < ring + 1)].mean() for ring in rings]
+        slopes.append(-np.polyfit(np.log(rings + 0.5), np.log(mean), 1)[0])
+        change = np.diff(light, axis=1).ravel()
+        kurtoses.append(np.mean((change - change.mean()) ** 4) / change.var() ** 2)
+        correlations.append(np.corrcoef(picture.reshape(-1, 3).T)[0, 1])
+    assert 1.0 < np.median(slopes) < 1.8
+    assert 5 < np.median(kurtoses) < 40
+    assert 0.6 < np.median(correlations) < 0.98

@@ -52,6 +52,11 @@ class Animal:
     marks: Colour
     collar: Colour | None
 
+    @property
+    def foot(self) -> float:
+        """Where it stands, picture sides from above."""
+        return self.y
+
     def paint(self, pen: Pen) -> None:
         """Tail, legs, neck, body, head."""
         pen, build = pen.local(self.x, self.y, self.scale), BUILDS[self.kind]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .animals import Animal
 from .draws import Params, choice, draws, hsv, span
 from .figures import Figure
 from .landscape import Landscape, floor_nearness
+from .objects import Block, Cup, Prop, Table
 from .people import Face
 from .pixels import FloatPicture, Picture, as_float32, to_bytes, unit_colour, wide
 from .scenes import Rng, Scene, draw_any_scene, draw_finish, render
@@ -17,7 +19,7 @@ from .solids import draw_room
 from .surfaces import LABELS, WALL, SurfacePen, Surfaces
 from .task import Pair, Task
 
-PARTS: dict[type, str] = {Face: "skin", Figure: "skin"}
+PARTS: dict[type, str] = {Face: "skin", Figure: "skin", Animal: "animal", Cup: "cup", Table: "table", Block: "box"}
 View = tuple[Picture, Surfaces]
 
 
@@ -60,7 +62,8 @@ def scene_surfaces(scene: Scene) -> Surfaces:
             continue
         foot = getattr(subject, "foot", None)
         nearness = 0.45 + 0.15 * number if horizon is None or foot is None else floor_nearness(foot, horizon)
-        subject.paint(pen.part(PARTS.get(type(subject), "object"), nearness))
+        name = subject.kind if isinstance(subject, Prop) else PARTS.get(type(subject), "object")
+        subject.paint(pen.part(name, nearness))
     return pen.surfaces
 
 

@@ -58,5 +58,5 @@ deep = colour(saturation=(0.3, 0.9), value=(0.05, 0.35))
 
 def natural(rng: np.random.Generator) -> Colour:
     """A colour as photos have it: mostly muted, any lightness, now and then vivid."""
-    saturation = rng.beta(1.3, 2.0)
+    saturation = rng.beta(1.2, 2.2)
     return hsv(rng.random(), saturation, rng.uniform(0.08, 1.0))

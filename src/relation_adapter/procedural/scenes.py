@@ -8,13 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .animals import draw_animal
 from .brush import Pen
-from .draws import Colour
+from .draws import Colour, natural, vivid
 from .figures import draw_figure
-from .landscape import Landscape, draw_any_landscape
-from .objects import PROPS, draw_prop
+from .landscape import Landscape, draw_any_landscape, draw_landscape
+from .letters import LETTERS
+from .objects import PROPS, Block, Cup, draw_prop, draw_table
 from .people import draw_face
 from .pixels import FloatPicture, Picture, as_float32, gaussian_blur, grid, mix, to_bytes, to_float, unit_colour
+from .solids import draw_room
 from .textures import draw_backdrop, draw_texture, noise_planes
 
 Rng = np.random.Generator
@@ -110,13 +113,17 @@ def draw_outdoors(rng: Rng, size: int, land: Landscape, *subjects: Subject) -> S
 
 
 def draw_any_scene(rng: Rng, size: int) -> Scene:
-    """Faces, figures and landscapes in any state, sometimes with an object."""
+    """Faces, figures, animals, things on a table and landscapes in any state, sometimes with an object in front."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.34:
         scene = draw_scene(rng, size, draw_face(rng, adorned=True))
-    elif kind < 0.6:
+    elif kind < 0.48:
         scene = draw_scene(rng, size, draw_figure(rng, adorned=True))
-    elif kind < 0.75:
+    elif kind < 0.58:
+        scene = _on_some_ground(rng, size, draw_animal(rng, coated=True))
+    elif kind < 0.66:
+        scene = draw_scene(rng, size, draw_table(rng), _draw_ware(rng))
+    elif kind < 0.8:
         scene = draw_outdoors(rng, size, draw_any_landscape(rng), draw_figure(rng, adorned=True))
     else:
         scene = draw_outdoors(rng, size, draw_any_landscape(rng))
@@ -125,10 +132,28 @@ def draw_any_scene(rng: Rng, size: int) -> Scene:
     return scene
 
 
+def _on_some_ground(rng: Rng, size: int, subject: Subject) -> Scene:
+    if rng.random() < 0.5:
+        return draw_scene(rng, size, subject)
+    return draw_outdoors(rng, size, draw_landscape(rng, lived_in=False), subject)
+
+
+def _draw_ware(rng: Rng) -> Subject:
+    """A cup or a toy block, to stand on a table."""
+    x, y = rng.uniform(0.35, 0.65), rng.uniform(0.5, 0.62)
+    if rng.random() < 0.5:
+        drink = natural(rng) if rng.random() < 0.5 else None
+        return Cup(x, y, rng.uniform(0.2, 0.3), vivid(rng), drink)
+    return Block(x, y, rng.uniform(0.18, 0.26), vivid(rng), natural(rng), str(rng.choice(LETTERS)))
+
+
 def draw_scene_picture(rng: Rng, size: int) -> Picture:
     """A random picture of the procedural world, uint8 (size, size, 3)."""
-    if rng.random() < 0.4:
+    kind = rng.random()
+    if kind < 0.4:
         picture = render(draw_any_scene(rng, size))
+    elif kind < 0.5:
+        picture = to_bytes(draw_finish(rng, size).apply(draw_room(rng).picture(size)))
     else:
         picture = to_bytes(draw_finish(rng, size).apply(draw_texture(rng, size)))
     return picture[:, ::-1].copy() if rng.random() < 0.5 else picture

@@ -22,9 +22,9 @@ from .pixels import FloatPicture, as_float32
 
 LABELS = (
     "background", "sky", "hill", "ground", "tree", "house", "car", "cloud", "sun", "skin", "hair", "clothes",
-    "trousers", "hat", "glasses", "object", "wall", "floor", "ball", "box", "can", "animal", "cup", "letter",
+    "trousers", "hat", "glasses", "object", "wall", "floor", "ball", "box", "can", "animal", "cup", "table",
 )  # fmt: skip
-SAME = {"fir": "tree", "star": "sky", "moon": "sun"}  # other names of parts
+SAME = {"fir": "tree", "mug": "cup"}  # other names of parts
 
 FOCAL = 1.5  # distance of the picture plane, picture sides
 WALL = 0.15  # nearness of a backdrop

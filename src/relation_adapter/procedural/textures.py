@@ -36,8 +36,8 @@ def noise_planes(rng: Rng, size: int, planes: int, slope: float) -> FloatPicture
 def draw_noise(rng: Rng, size: int) -> FloatPicture:
     """Coloured 1/f noise; the channels vary together as in photos, each picture its own way."""
     fields = noise_planes(rng, size, 3, rng.uniform(0.8, 1.9))
-    directions = rng.normal(size=(3, 3)) * np.array([[0.3], [rng.uniform(0.2, 0.8)], [rng.uniform(0.05, 0.4)]])
-    directions[0] = rng.uniform(0.6, 1.2, 3)
+    directions = rng.normal(size=(3, 3)) * np.array([[0.3], [rng.uniform(0.15, 0.6)], [rng.uniform(0.05, 0.3)]])
+    directions[0] = rng.uniform(0.7, 1.15, 3)
     spread = rng.uniform(0.1, 0.25)
     picture = unit_colour(natural(rng)) * 0.5 + 0.25 + spread * (wide(fields) @ directions)
     if rng.random() < 0.3:  # hard-edged patches, as cloud or rock has them
