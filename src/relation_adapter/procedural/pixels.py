@@ -119,7 +119,8 @@ def box_distance(x: FloatPicture, y: FloatPicture, half: tuple[float, float], ra
     """Signed distance to a centred rounded box; negative inside."""
     over_x = np.abs(x) - (half[0] - radius)
     over_y = np.abs(y) - (half[1] - radius)
-    outside = np.hypot(np.maximum(over_x, 0), np.maximum(over_y, 0))
+    corner_x, corner_y = np.maximum(over_x, 0), np.maximum(over_y, 0)
+    outside = np.sqrt(corner_x * corner_x + corner_y * corner_y)
     return as_float32(outside + np.minimum(np.maximum(over_x, over_y), 0) - radius)
 
 
