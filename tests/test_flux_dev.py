@@ -145,6 +145,53 @@ def test_a_saved_pipeline_is_the_same_without_its_sources(twins: Path, tmp_path:
     assert largest(edit(pipe, **options), edit(again, **options)) < 1e-5
 
 
+def test_a_base_that_the_diffusers_of_today_saved(twins: Path, tmp_path: Path) -> None:
+    from diffusers import FluxPipeline
+
+    pipe = flux_dev(twins, lora=False)
+    names = ("scheduler", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    transformer = flux_dev(twins, lora=False).transformer
+    pipe.adapter.detach(transformer)
+    FluxPipeline(transformer=transformer, **{name: getattr(pipe, name) for name in names}).save_pretrained(tmp_path)
+    again = flux_dev(twins, lora=False, base=str(tmp_path))
+    options = {"pairs": [pair()], "instruction": "raise the arms", "num_inference_steps": 1}
+    assert largest(edit(pipe, **options), edit(again, **options)) < 1e-5
+
+
+def test_a_file_of_the_same_geometry_by_another_name(twins: Path, tmp_path: Path) -> None:
+    """As InstantX's FLUX.1-dev IP-Adapter; trainers that wrap their modules add `module.` to the names."""
+    groups = torch.load(twins / "ip_adapter-100000.bin", weights_only=True)
+    wrapped = {name: {f"module.{key}": value for key, value in group.items()} for name, group in groups.items()}
+    torch.save(wrapped, tmp_path / "ip-adapter.bin")
+    found, expected = (flux_dev(twins, adapter=one, lora=False) for one in (str(tmp_path / "ip-adapter.bin"), None))
+    assert all(
+        torch.equal(a, b) for a, b in zip(found.adapter.parameters(), expected.adapter.parameters(), strict=True)
+    )
+
+
+def test_memory_decides_where_parts_are_and_in_how_many_bits(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"pairs": [pair()], "instruction": "ad", "num_inference_steps": 1}
+    placed = flux_dev(twins, memory=40)
+    assert placed.text_encoder_2._hf_hook is not None
+    assert largest(edit(placed, **options), edit(flux_dev(twins), **options)) < 1e-5
+    asked: list[Any] = []
+    monkeypatch.setattr("relation_adapter.pipeline.memory.quantization_config", lambda *given: asked.append(given))
+    for chosen in ({"memory": 16}, {"memory": 16, "quantization": "none"}, {"quantization": "nf4"}, {}):
+        flux_dev(twins, lora=False, **chosen)
+    assert asked == [(kind, torch.float32) for kind in ("int8", "none", "nf4", None)]
+
+
+def test_a_base_in_8_bits_with_adapter_and_lora_as_they_are(twins: Path) -> None:
+    pytest.importorskip("torchao")
+    pipe, plain = (flux_dev(twins, quantization=kind, torch_dtype=torch.bfloat16) for kind in ("int8", None))
+    assert "torchao" in type(pipe.transformer.transformer_blocks[0].attn.to_q).__module__
+    assert {p.dtype for p in pipe.adapter.parameters()} == {torch.bfloat16}
+    found, expected = (
+        edit(one, pairs=[pair()], instruction="ad", num_inference_steps=1).float() for one in (pipe, plain)
+    )
+    assert 0 < (found - expected).norm() < 0.1 * expected.norm()
+
+
 def test_parts_may_be_given_or_left_out(twins: Path) -> None:
     mine = twin(seed=5).vae
     pipe = flux_dev(twins, vae=mine, text_encoder_2=None, tokenizer_2=None, lora=False)
