@@ -194,7 +194,7 @@ WEIGHTS = {
     "design.safetensors": "error: design.safetensors: lacks adapter.",
     "look.safetensors": "error: look.safetensors: is a safetensors file, but not a model of this program",
     "pickle.bin": "error: No model is called 'pickle.bin'; "
-    "there are: mini, the folder of a saved pipeline, a .safetensors file",
+    "there are: mini, flux-dev, the folder of a saved pipeline, a .safetensors file",
     "pickle.safetensors": "error: pickle.safetensors: not a safetensors file, or cut short (",
 }
 

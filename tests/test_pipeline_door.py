@@ -151,7 +151,7 @@ def test_a_picture_without_pixels_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["minni", "some/repository", "/no/such/folder", "notes.txt"])
 def test_an_unknown_model_is_told_what_there_is(name: str) -> None:
-    with pytest.raises(UsageError, match=r"No model is called .*; there are: mini, the folder") as caught:
+    with pytest.raises(UsageError, match=r"No model is called .*; there are: mini, flux-dev, the folder") as caught:
         RelationPipeline.from_pretrained(name)
     assert "\n" not in str(caught.value)
 

@@ -15,6 +15,7 @@ from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED, reason
 from relation_adapter.model.components import Components
 from relation_adapter.model.weights import load_model
+from relation_adapter.pipeline.flux_dev import NAME
 
 MODEL_FILE = "model.safetensors"  # in the folder of a training run
 
@@ -30,8 +31,8 @@ def model_path(model: str | os.PathLike[str], index: str) -> Path:
         return path / MODEL_FILE if (path / MODEL_FILE).is_file() and not (path / index).exists() else path
     if path.suffix != ".safetensors":
         raise UsageError(
-            f"No model is called {str(model)!r}; there are: {', '.join(SHIPPED)}, the folder of a saved pipeline, "
-            "a .safetensors file"
+            f"No model is called {str(model)!r}; there are: {', '.join((*SHIPPED, NAME))}, the folder of a saved "
+            "pipeline, a .safetensors file"
         )
     return path
 
