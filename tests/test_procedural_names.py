@@ -180,7 +180,7 @@ def test_scene_pictures_vary_as_photos_do() -> None:
 
 
 def test_drawn_pictures_have_the_statistics_of_photos() -> None:
-    """Amplitudes fall like 1/f, slopes are rare and steep, colours follow the light: medians as over crops of photos."""
+    """Amplitudes fall like 1/f, slopes are rare and steep, colours follow the light: as crops of photos do."""
     slopes, kurtoses, correlations = [], [], []
     for number in range(60):
         picture = draw_scene_picture(rng(25, number), 64) / 255

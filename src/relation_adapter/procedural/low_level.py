@@ -47,8 +47,9 @@ def sharpen(picture: FloatPicture, params: Params) -> FloatPicture:
 
 
 def edge_detection(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Bright contours on black."""
-    contours = edges(gaussian_blur(luminance(picture), 0.008)) * params["gain"]
+    """Bright contours on black, as broad as asked for (fraction of the short side)."""
+    reach = params["breadth"] / 2
+    contours = edges(gaussian_blur(luminance(picture), reach), reach) * params["gain"]
     return np.repeat(contours[..., None], 3, axis=2)
 
 
@@ -67,12 +68,12 @@ TASKS: tuple[Task, ...] = (
     _task("brighten", expose, gain=span(1.15, 1.4), offset=span(0.0, 0.06), gamma=span(0.5, 0.8)),
     _task("darken", expose, gain=span(0.6, 0.85), offset=span(-0.04, 0.0), gamma=span(1.25, 1.7)),
     _task("raise contrast", contrast, factor=span(1.5, 2.3)),
-    _task("lower contrast", contrast, factor=span(0.3, 0.6)),
+    _task("lower contrast", contrast, factor=span(0.2, 0.6)),
     _task("grayscale", saturation, factor=span(0.0, 0.12)),
     _task("saturate", saturation, factor=span(1.6, 2.4)),
-    _task("desaturate", saturation, factor=span(0.3, 0.5)),
+    _task("desaturate", saturation, factor=span(0.2, 0.55)),
     _task("blur", blur, sigma=span(0.018, 0.045)),
     _task("sharpen", sharpen, sigma=span(0.012, 0.025), amount=span(1.2, 2.5)),
-    _task("edge detection", edge_detection, gain=span(1.5, 3.0)),
+    _task("edge detection", edge_detection, breadth=span(0.012, 0.04), gain=span(1.5, 3.0)),
     _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=tint(pale)),
 )

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from .brush import Pen
 from .draws import Draw, Params, choice, colour, hsv, pale, span, tint, vivid, whole
 from .letters import LETTERS, write
-from .low_level import blur, haze, saturation
+from .low_level import haze, saturation
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -50,6 +50,19 @@ def underexpose(picture: FloatPicture, params: Params) -> FloatPicture:
     return as_float32(wide(picture) ** params["gamma"] * params["gain"]) + grain(picture, params["sigma"])
 
 
+def shake(picture: FloatPicture, params: Params) -> FloatPicture:
+    """The camera moved along a straight line, and was a little out of focus."""
+    reach, turn = params["length"] * short_side(picture) / 2, math.radians(params["angle"])
+    height, width = picture.shape[:2]
+    total = np.zeros(picture.shape, np.float32)
+    steps = 9
+    for step in np.linspace(-reach, reach, steps).tolist():
+        down = (np.arange(height) + round(step * math.sin(turn))).clip(0, height - 1)
+        across = (np.arange(width) + round(step * math.cos(turn))).clip(0, width - 1)
+        total += picture[down][:, across]
+    return gaussian_blur(total * np.float32(1 / steps), params["sigma"])
+
+
 def lower_resolution(picture: FloatPicture, params: Params) -> FloatPicture:
     """Shrunk to `cells` pixels on the short side and enlarged again."""
     height, width = picture.shape[:2]
@@ -84,17 +97,17 @@ def spots(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def rain(picture: FloatPicture, params: Params) -> FloatPicture:
     """Pale parallel streaks."""
-    rng, short = own_rng(picture), short_side(picture)
-    veil = Image.new("L", picture.shape[1::-1])
-    canvas = ImageDraw.Draw(veil)
+    rng, height, width = own_rng(picture), *picture.shape[:2]
+    veil = Image.new("L", (2 * width, 2 * height))
+    canvas, short = ImageDraw.Draw(veil), 2 * short_side(picture)
     lean, length = math.tan(math.radians(params["angle"])), params["length"] * short
     for x, y in rng.uniform(-0.1, 1.1, (params["count"], 2)) * [veil.width, veil.height]:
         canvas.line([(x, y), (x + lean * length, y + length)], fill=150, width=max(1, round(0.014 * short)))
-    return mix(picture, as_float32([0.92, 0.94, 0.97]), to_float(np.asarray(veil))[..., None])
+    return mix(picture, as_float32([0.92, 0.94, 0.97]), to_float(np.asarray(veil.reduce(2)))[..., None])
 
 
 def fade(picture: FloatPicture, params: Params) -> FloatPicture:
-    """An old brownish print: toned, pale, lighter in the dark parts."""
+    """An old print that lost colour and contrast: toned, pale, lighter in the dark parts."""
     toned = mix(saturation(picture, {"factor": params["colour"]}), gray(picture) * unit_colour(params["paper"]), 0.5)
     return as_float32(0.28 + params["contrast"] * (toned - 0.2))
 
@@ -252,7 +265,7 @@ def _lamp(rng: Rng) -> list[int]:
     return list(hsv(hue + rng.uniform(-0.03, 0.03), rng.uniform(0.4, 0.65), 1.0))
 
 
-PAPERS = choice([235, 205, 160], [240, 215, 175], [225, 205, 180])
+PAPERS = choice([245, 205, 140], [245, 190, 180], [205, 215, 235])  # gone brown, red or blue
 WHITE_OR_BLACK = choice([235, 235, 230], [20, 20, 20])
 SKY_LIGHT = tint(colour((0.58, 0.68), (0.2, 0.4), (0.35, 0.55)))
 CLOUD = tint(colour(saturation=(0.0, 0.1), value=(0.75, 1.0)))
@@ -266,14 +279,14 @@ FRINGES: dict[str, Draw] = {"pitch": span(0.05, 0.12), "angle": span(0, 180), "b
 
 TASKS: tuple[Task, ...] = (
     _undo("haze removal", haze, strength=span(0.3, 0.6), slope=span(0.0, 0.5), colour=tint(pale)),
-    _undo("denoising", add_noise, sigma=span(0.07, 0.16)),
-    _undo("deblurring", blur, sigma=span(0.014, 0.028)),
+    _undo("denoising", add_noise, sigma=span(0.05, 0.18)),
+    _undo("deblurring", shake, angle=span(0, 180), length=span(0.05, 0.11), sigma=span(0.006, 0.014)),
     _undo("low-light enhancement", underexpose, gamma=span(1.1, 1.6), gain=span(0.25, 0.5), sigma=span(0.0, 0.02)),
-    _undo("super resolution", lower_resolution, cells=whole(20, 32)),
+    _undo("super resolution", lower_resolution, cells=whole(14, 32)),
     _undo("scratch removal", scratch, count=whole(4, 9), width=span(0.014, 0.024), colour=WHITE_OR_BLACK),
     _undo("spot removal", spots, count=whole(12, 30), radius=span(0.012, 0.028), colour=tint(vivid)),
     _undo("rain removal", rain, count=whole(40, 80), angle=span(-35, 35), length=span(0.12, 0.25)),
-    _undo("old photo restoration", fade, contrast=span(0.45, 0.65), colour=span(0.5, 0.9), paper=PAPERS),
+    _undo("old photo restoration", fade, contrast=span(0.35, 0.7), colour=span(0.2, 0.9), paper=PAPERS),
     _undo(
         "cloud removal",
         clouds,
