@@ -50,7 +50,7 @@ class Animal:
     colour: Colour
     coat: str  # "" or one of COATS
     marks: Colour
-    collar: Colour | None
+    collar: tuple[Colour, Colour] | None  # and its bell
 
     @property
     def foot(self) -> float:
@@ -68,7 +68,7 @@ class Animal:
         pen.ellipse(0, middle, *build.body, self.colour)
         self._paint_coat(pen, build)
         if self.collar is not None:
-            self._paint_collar(pen, build)
+            self._paint_collar(pen, build, *self.collar)
         self._paint_head(pen, build)
 
     def _turned(self, points: Sequence[Point]) -> list[Point]:
@@ -99,15 +99,15 @@ class Animal:
             for y in (-1.3, -1.12, -0.94):
                 pen.ellipse((0.46 - (y + 1.45) * -0.28 - 0.02) * self.side, y, 0.06, 0.05, self.marks)
 
-    def _paint_collar(self, pen: Pen, build: Build) -> None:
+    def _paint_collar(self, pen: Pen, build: Build, band: Colour, bell: Colour) -> None:
         x, y, radius = build.head
         if self.kind == "giraffe":
             line = [(0.28, -1.14), (0.5, -1.08)]
         else:
             line = [(x - radius * 1.05, y + radius * 0.45), (x + radius * 0.5, y + radius * 1.15)]
-        pen.stroke(self._turned(line), 0.13, self.collar or INK)
+        pen.stroke(self._turned(line), 0.17, band)
         low = self._turned(line)[1]
-        pen.ellipse(low[0], low[1] + 0.07, 0.08, 0.08, (250, 205, 60))
+        pen.ellipse(low[0], low[1] + 0.08, 0.1, 0.1, bell)
 
     def _paint_head(self, pen: Pen, build: Build) -> None:
         x, y, radius = build.head

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .draws import Colour, Params, choice, colour, hsv, span, tint, vivid
-from .edits import VIVID, Fields, close_face, edit_task, face_scene, last
+from .edits import VIVID, Fields, close_face, edit_task, face_scene, near_scene
 from .face_parts import BEARDS, EARRINGS, HATS, Earrings, Glasses, Hat, draw_hair
-from .objects import darker
 from .people import draw_face
 from .scenes import Rng, Scene, draw_scene
 from .task import Task
@@ -57,8 +56,8 @@ def serious_scene(rng: Rng, size: int) -> Scene:
 
 
 def smiling_scene(rng: Rng, size: int) -> Scene:
-    """A portrait with a smile."""
-    return draw_scene(rng, size, replace(close_face(rng), mouth=rng.uniform(0.4, 0.9)))
+    """A face that fills the picture, with a smile."""
+    return near_scene(rng, size).changed(mouth=rng.uniform(0.4, 0.9))
 
 
 def given_eyes(scene: Scene, params: Params) -> Scene:
@@ -94,12 +93,12 @@ def smile(scene: Scene, params: Params) -> Scene:
 
 def frown(scene: Scene, params: Params) -> Scene:
     """Brows down, and the corners of the mouth with them."""
-    return scene.changed(mouth=-1.0, anger=params["anger"], lips=tuple(params["lips"]))
+    return scene.changed(mouth=-1.2, anger=params["anger"], lips=tuple(params["lips"]))
 
 
 def open_mouth(scene: Scene, params: Params) -> Scene:
-    """A mouth as if calling out."""
-    return scene.changed(mouth_open=params["width"])
+    """A mouth as if calling out, with painted lips."""
+    return scene.changed(mouth_open=params["width"], lips=tuple(params["lips"]))
 
 
 def grow_beard(scene: Scene, params: Params) -> Scene:
@@ -128,8 +127,8 @@ def hang_earrings(scene: Scene, params: Params) -> Scene:
 
 
 def add_freckles(scene: Scene, params: Params) -> Scene:
-    """Freckles darker than the skin."""
-    return scene.changed(freckles=(darker(last(scene).skin, params["shade"]), params["radius"]))
+    """Freckles on cheeks and nose."""
+    return scene.changed(freckles=(tuple(params["colour"]), params["radius"]))
 
 
 def put_mask(scene: Scene, params: Params) -> Scene:
@@ -139,7 +138,7 @@ def put_mask(scene: Scene, params: Params) -> Scene:
 
 def age(scene: Scene, params: Params) -> Scene:
     """Wrinkles, and hair that has lost its colour."""
-    return scene.changed(wrinkles=params["depth"], hair=tuple(params["hair"]), mouth=last(scene).mouth - 0.4)
+    return scene.changed(wrinkles=params["depth"], hair=tuple(params["hair"]), mouth=-0.2)
 
 
 def _lens(rng: Rng) -> list[int] | None:
@@ -156,6 +155,7 @@ def _grey(rng: Rng) -> list[int]:
 
 
 LIPS = tint(colour((0.88, 1.02), (0.6, 0.9), (0.45, 0.95)))
+FRECKLE = tint(colour((0.0, 0.09), (0.5, 0.9), (0.25, 0.65)))
 IRIS = tint(colour(saturation=(0.4, 0.9), value=(0.25, 0.75)))
 LIDS: Fields = {"lids": VIVID, "iris": IRIS}
 HAT: Fields = {"kind": choice(*HATS), "colour": VIVID, "band": VIVID}
@@ -170,17 +170,17 @@ TASKS: tuple[Task, ...] = (
     edit_task("take off glasses", face_scene, put_glasses, first=given_eyes, backwards=True, **GLASSES),
     edit_task("close eyes", face_scene, close_eyes, first=given_eyes, **LIDS),
     edit_task("open eyes", face_scene, close_eyes, first=given_eyes, backwards=True, **LIDS),
-    edit_task("wink", face_scene, wink, side=choice(-1, 1), lids=VIVID),
-    edit_task("smile", serious_scene, smile, width=span(0.3, 1.0), lips=LIPS),
-    edit_task("frown", smiling_scene, frown, anger=span(0.4, 1.0), lips=LIPS),
-    edit_task("open mouth", face_scene, open_mouth, width=span(0.5, 1.1)),
+    edit_task("wink", near_scene, wink, side=choice(-1, 1), lids=VIVID),
+    edit_task("smile", serious_scene, smile, width=span(0.2, 1.1), lips=LIPS),
+    edit_task("frown", smiling_scene, frown, anger=span(0.3, 1.3), lips=LIPS),
+    edit_task("open mouth", near_scene, open_mouth, width=span(0.3, 1.2), lips=LIPS),
     edit_task("grow beard", bare_chinned_scene, grow_beard, **BEARD),
     edit_task("shave", bare_chinned_scene, grow_beard, backwards=True, **BEARD),
     edit_task("dye hair", haired_scene, dye_hair, colour=VIVID),
     edit_task("grow long hair", short_haired_scene, grow_hair, length=span(1.1, 1.75)),
-    edit_task("change eye colour", face_scene, dye_eyes, colour=VIVID),
+    edit_task("change eye colour", near_scene, dye_eyes, colour=VIVID),
     edit_task("add earrings", face_scene, hang_earrings, **EARRING),
-    edit_task("add freckles", pale_scene, add_freckles, shade=span(0.4, 0.6), radius=span(0.045, 0.065)),
+    edit_task("add freckles", pale_scene, add_freckles, colour=FRECKLE, radius=span(0.035, 0.075)),
     edit_task("put on face mask", face_scene, put_mask, colour=VIVID, pleats=VIVID),
     edit_task("make older", young_scene, age, depth=span(0.25, 0.45), hair=_grey, seen=False),
 )

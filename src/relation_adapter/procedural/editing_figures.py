@@ -76,7 +76,7 @@ def slight(scene: Scene, params: Params) -> Scene:
     return scene.changed(width=max(last(scene).width, 1.0))
 
 
-THINNER: Fields = {"factor": span(0.35, 0.6)}
+THINNER: Fields = {"factor": span(0.25, 0.65)}
 SIDE = choice(-1, 1)
 
 TASKS: tuple[Task, ...] = (

@@ -59,10 +59,11 @@ def block_scene(rng: Rng, size: int) -> Scene:
 
 
 def animal_scene(rng: Rng, size: int) -> Scene:
-    """An animal of one colour, half of the time outdoors."""
+    """A large animal of one colour, half of the time outdoors."""
+    animal = replace(draw_animal(rng), scale=rng.uniform(0.44, 0.52), y=rng.uniform(0.84, 0.94))
     if rng.random() < 0.5:
-        return draw_outdoors(rng, size, draw_landscape(rng, lived_in=False), draw_animal(rng))
-    return draw_scene(rng, size, draw_animal(rng))
+        return draw_outdoors(rng, size, draw_landscape(rng, lived_in=False), animal)
+    return draw_scene(rng, size, animal)
 
 
 def add_object(scene: Scene, params: Params) -> Scene:
@@ -159,7 +160,7 @@ def give_coat(scene: Scene, params: Params) -> Scene:
 
 def put_collar(scene: Scene, params: Params) -> Scene:
     """A collar with a bell."""
-    return scene.changed(collar=tuple(params["colour"]))
+    return scene.changed(collar=(tuple(params["colour"]), tuple(params["bell"])))
 
 
 OBJECT: Fields = {"kind": choice(*PROPS), "colour": VIVID}
@@ -184,6 +185,6 @@ TASKS: tuple[Task, ...] = (
     edit_task("change letter", block_scene, change_letter, first=other_letter, letter=choice(*LETTERS)),
     edit_task("swap objects", two_scene, swap_objects, seen=False),
     edit_task("give spots or stripes", animal_scene, give_coat, coat=choice(*COATS), marks=VIVID),
-    edit_task("put on collar", animal_scene, put_collar, colour=VIVID),
+    edit_task("put on collar", animal_scene, put_collar, colour=VIVID, bell=VIVID),
     edit_task("change animal", animal_scene, change_kind, first=other_kind(ANIMALS), kind=choice(*ANIMALS)),
 )

@@ -54,6 +54,12 @@ def face_scene(rng: Rng, size: int) -> Scene:
     return draw_scene(rng, size, close_face(rng))
 
 
+def near_scene(rng: Rng, size: int) -> Scene:
+    """A face that fills the picture, for what is small in it."""
+    face = replace(draw_face(rng), scale=rng.uniform(0.38, 0.46), x=rng.uniform(0.45, 0.55), y=rng.uniform(0.46, 0.54))
+    return draw_scene(rng, size, face)
+
+
 def figure_scene(rng: Rng, size: int) -> Scene:
     """A standing person, sometimes outdoors."""
     figure = replace(draw_figure(rng), thin=False, scale=rng.uniform(0.34, 0.45))

@@ -42,7 +42,7 @@ class Figure:
     @property
     def foot(self) -> float:
         """Where it stands, picture sides from above."""
-        return self.y + (0.1 + SHIN + 0.04 if self.seat else 0.1 + LEG * self.legs) * self.scale
+        return self.y + (0.1 + SHIN if self.seat else 0.1 + LEG * self.legs) * self.scale
 
     def paint(self, pen: Pen) -> None:
         """Legs, arms, trunk, head."""

@@ -114,10 +114,10 @@ class Face:
         for side in (-1, 1):
             x, drop = side * 0.36, 0.16 * self.anger
             brow = [(x - 0.2, -0.34 + drop * (side > 0)), (x, -0.4 + drop / 2), (x + 0.2, -0.34 + drop * (side < 0))]
-            pen.part("hair").stroke(brow, 0.07, darker(self.hair, 0.6))
+            pen.part("hair").stroke(brow, 0.09, darker(self.hair, 0.6))
             if self.eyes_open and side != self.wink:
                 pen.ellipse(x, -0.08, 0.21, 0.15, WHITE)
-                pen.ellipse(x, -0.08, 0.13, 0.14, self.iris)
+                pen.ellipse(x, -0.08, 0.15, 0.15, self.iris)
                 pen.ellipse(x, -0.08, 0.06, 0.07, DARK)
             else:
                 pen.ellipse(x, -0.1, 0.23, 0.17, self.lids or darker(self.skin, 0.9))
@@ -127,7 +127,8 @@ class Face:
         if self.grin is not None:
             self._paint_grin(pen, self.grin)
         elif self.mouth_open > 0:
-            pen.ellipse(0, 0.6, 0.24, 0.08 + 0.2 * self.mouth_open, (90, 20, 25))
+            pen.ellipse(0, 0.6, 0.31, 0.13 + 0.2 * self.mouth_open, self.lips)
+            pen.ellipse(0, 0.6, 0.23, 0.07 + 0.2 * self.mouth_open, (90, 20, 25))
             pen.ellipse(0, 0.6 + 0.12 * self.mouth_open, 0.14, 0.08 * self.mouth_open, (215, 90, 95))
         else:
             bend = 0.2 * self.mouth

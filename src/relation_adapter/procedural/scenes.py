@@ -96,7 +96,7 @@ def render(scene: Scene) -> Picture:
 
 def _grown(alpha: FloatPicture) -> FloatPicture:
     """The mask widened by a thirtieth of the side on every side."""
-    reach = 2 * round(alpha.shape[0] / 30) + 1
+    reach = 2 * max(1, round(alpha.shape[0] / 30)) + 1
     mask = Image.fromarray(to_bytes(alpha[..., 0])).filter(ImageFilter.MaxFilter(reach))
     return to_float(np.asarray(mask))[..., None]
 
