@@ -74,6 +74,6 @@ TASKS: tuple[Task, ...] = (
     _task("desaturate", saturation, factor=span(0.2, 0.55)),
     _task("blur", blur, sigma=span(0.018, 0.045)),
     _task("sharpen", sharpen, sigma=span(0.012, 0.025), amount=span(1.2, 2.5)),
-    _task("edge detection", edge_detection, breadth=span(0.012, 0.04), gain=span(1.5, 3.0)),
+    _task("edge detection", edge_detection, breadth=span(0.012, 0.03), gain=span(2.0, 4.0)),
     _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=tint(pale)),
 )
