@@ -203,3 +203,19 @@ def test_what_has_no_sense_is_told(pipe: RelationPipeline, files: tuple[Path, Pa
     with pytest.raises(UsageError, match="The base is quantised"):
         pipe.fuse_lora()
     assert lora_names(pipe.transformer) == active_loras(pipe.transformer) == ["editor"]
+
+
+def test_a_lora_of_clip_saved_by_this_version_of_its_library_comes_back(pipe: RelationPipeline, tmp_path: Path) -> None:
+    """transformers dropped a part of CLIP's names that files of before have."""
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    pipe.text_encoder.add_adapter(config)
+    given = {"relation": relation(DESIGN), "instruction": "red"}
+    wanted = edit(pipe, **given)
+    layers = get_peft_model_state_dict(pipe.text_encoder)
+    RelationPipeline.save_lora_weights(tmp_path, text_encoder_lora_layers=layers)
+    pipe.unload_lora_weights()
+    assert largest(edit(pipe, **given), wanted) > 1e-4
+    pipe.load_lora_weights(tmp_path, low_cpu_mem_usage=True)
+    assert largest(edit(pipe, **given), wanted) <= 1e-5

@@ -158,7 +158,7 @@ BAD: dict[str, tuple[Callable[[Path, Components], Any], str]] = {
         lambda path, model: lora_file(
             path, model, **{f"text_encoder.q.lora_{half}.weight": torch.zeros(2, 2) for half in "AB"}
         ),
-        "text_encoder.q, which this model does not have",
+        "text_encoder.text_model.q, which this model does not have",
     ),
 }
 

@@ -42,6 +42,7 @@ TARGETS = (
     "ff_context.net.2",
 )
 TRANSFORMER, TEXT_ENCODER = "transformer", "text_encoder"
+CLIP_PREFIX = "text_model."
 # What diffusers makes of kohya's names of CLIP: `.to_q_lora.down.weight`, `.fc1.lora_linear_layer.up.weight`.
 OLD_HALF = r"\.(?:to_(?P<attention>q|k|v|out)_lora|(?P<other>\w+)\.lora_linear_layer)\.(?P<half>down|up)\.weight$"
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -198,9 +199,15 @@ def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The two halves named `lora_A` and `lora_B` everywhere, and the transformer's layers by their prefix."""
     texts = {key: value for key, value in state.items() if key.startswith(f"{TEXT_ENCODER}.")}
     others = {key: value for key, value in state.items() if key not in texts}
-    texts = {re.sub(OLD_HALF, _new_half, key): value for key, value in texts.items()}
+    texts = {re.sub(OLD_HALF, _new_half, _with_clip_prefix(key)): value for key, value in texts.items()}
     prefixed = {key if key.startswith(f"{TRANSFORMER}.") else f"{TRANSFORMER}.{key}": others[key] for key in others}
     return prefixed | texts
+
+
+def _with_clip_prefix(key: str) -> str:
+    """CLIP's layers as LoRA files have always called them; newer transformers dropped the prefix."""
+    part, _, name = key.partition(".")
+    return key if name.startswith(CLIP_PREFIX) else f"{part}.{CLIP_PREFIX}{name}"
 
 
 def _new_half(found: re.Match[str]) -> str:
@@ -257,7 +264,7 @@ def check_lora(
 
 def _linears(module: nn.Module | None) -> Iterator[tuple[str, Any]]:
     """The layers that can have a LoRA, by name; CLIP's with the prefix that LoRA files give them."""
-    prefix = "text_model." if hasattr(module, "embeddings") else ""  # newer transformers dropped it
+    prefix = CLIP_PREFIX if hasattr(module, "embeddings") else ""
     for name, layer in module.named_modules() if module is not None else ():
         # By its attributes: a layer that already has a LoRA is peft's wrapper and not nn.Linear.
         if hasattr(layer, "in_features") and hasattr(layer, "out_features"):

@@ -34,7 +34,7 @@ from relation_adapter.model.lora import (
 )
 
 FILE_NAME = "pytorch_lora_weights.safetensors"
-WHERE = {"weight_name", "subfolder", "revision", "token", "cache_dir", "local_files_only"}
+WHERE = {"low_cpu_mem_usage", "weight_name", "subfolder", "revision", "token", "cache_dir", "local_files_only"}
 
 
 class Loras(FluxLoraLoaderMixin):
@@ -56,9 +56,9 @@ class Loras(FluxLoraLoaderMixin):
 
         The first argument is a safetensors file, a folder with one, a repository of the hub, or the tensors; `where`
         says more about the last two folders (`weight_name`, `subfolder`, `revision`, `token`, `cache_dir`,
-        `local_files_only`), as in diffusers. hotswap: put it in the place, and at the weight, of the LoRA called
-        `adapter_name`, without touching compiled code; ranks may differ after `enable_lora_hotswap(target_rank=...)`
-        before the first was loaded.
+        `local_files_only`), as in diffusers, whose `low_cpu_mem_usage` is always on. hotswap: put it in the place, and
+        at the weight, of the LoRA called `adapter_name`, without touching compiled code; ranks may differ after
+        `enable_lora_hotswap(target_rank=...)` before the first was loaded.
 
         Raises:
             UsageError: a name that is taken, or for a swap, one that does not exist; LoRAs that are fused.
