@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 
 PROGRAM = "relation-adapter"
+# diffusers loads the packages of quantised weights wherever they are installed, and they report what they do not use.
+REPORTING = ("torchao", "bitsandbytes", "diffusers.quantizers", "torch.utils._pytree")
 NOISY = r"(torch|diffusers|transformers|huggingface_hub|accelerate|peft|safetensors|timm)(\.|$)"
 
 
@@ -43,4 +46,6 @@ def quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.filterwarnings("ignore", module=NOISY)
+            for name in REPORTING:
+                logging.getLogger(name).setLevel(logging.ERROR)
         yield
