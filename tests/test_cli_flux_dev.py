@@ -103,6 +103,17 @@ def test_relations_are_saved_weighed_and_added_up(run: Run) -> None:
     assert both != edited(run, "--relation hat.safetensors:0.5 --relation snow.safetensors:0.8", line)
 
 
+def test_reading_a_pair_needs_no_weights_of_the_base(run: Run, twins: Path, tmp_path: Path) -> None:
+    pair = "relation --model flux-dev --pair before.png after.png -o"
+    assert run(f"{pair} whole.safetensors") == 0
+    small = tmp_path / "small"
+    shutil.copytree(twins, small, ignore=shutil.ignore_patterns("*.index.json", "diffusion_*", "model-*", "spiece*"))
+    (small / "pytorch_lora_weights.safetensors").unlink()
+    assert run(f"{pair} small.safetensors --weights {small}") == 0
+    whole, little = (load_file(f"{name}.safetensors")["tokens"] for name in ("whole", "small"))
+    assert torch.equal(whole, little)
+
+
 def test_strengths_of_blocks_and_steps(run: Run) -> None:
     nothing = edited(run, "--strength 0")
     assert edited(run, "--strength 0,0,0") == nothing

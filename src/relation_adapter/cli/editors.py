@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relation_adapter.cli.pipelines import open_pipeline
 from relation_adapter.cli.say import say
 from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
+from relation_adapter.errors import UsageError
 from relation_adapter.relation import Relation, fingerprint
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def _choices(options: Namespace, pipe: RelationPipeline) -> dict[str, Any]:
 
 
 def _tell(pipe: RelationPipeline, options: Namespace, with_pairs: bool) -> None:
-    """Say which flags have no effect on this model, or an effect that surprises."""
+    """Say which flags have no effect on this model, or an effect that surprises. Raises UsageError on a useless one."""
     design = pipe.design
+    if options.best_of > 1 and design.start == "source" and design.source_latents == "mode":
+        raise UsageError(f"--best-of {options.best_of}: {options.model} makes the same of every seed; leave it out")
     if with_pairs and options.instruction and design.text == "none":
         say(f"note: {options.model} reads no text; --instruction has no effect")
     if options.guidance is not None and not design.transformer.guidance_embeds:

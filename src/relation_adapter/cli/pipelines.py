@@ -80,12 +80,20 @@ def _open_flux(options: Namespace) -> RelationPipeline:
     pipe = RelationPipeline.from_pretrained(
         FLUX,
         **{name: getattr(options, name) for name in ("weights", "base", "image_encoder", "adapter", "offline")},
+        **_unneeded(options),
         lora=_lora_of(options),
-        quantization=plan.quantization,
+        quantization=plan.quantization if hasattr(options, "sources") else None,
     )
     _add_loras(pipe, options)
     memory.place(pipe, plan)
     return pipe
+
+
+def _unneeded(options: Namespace) -> dict[str, None]:
+    """What need not be loaded, or fetched, to read pairs: the base."""
+    if hasattr(options, "sources"):
+        return {}
+    return dict.fromkeys(("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
 
 
 def _lora_of(options: Namespace) -> bool | None:
