@@ -6,6 +6,7 @@ Every task draws its parameters once per quad; both pairs of the quad share them
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,16 +14,43 @@ import numpy as np
 
 from relation_adapter.errors import UsageError
 
-from . import customized, dense, editing, low_level, restoration, style, style_tones
+from . import (
+    customized,
+    dense,
+    editing,
+    low_level,
+    restoration,
+    style,
+    style_drawing,
+    style_materials,
+    style_optics,
+    style_painting,
+    style_prints,
+    style_screens,
+    style_tones,
+)
 from .draws import Params
 from .pixels import Picture
 from .task import CATEGORIES, PixelTask, SceneTask, Task
 
-__all__ = ["CATEGORIES", "TASKS", "DrawnQuad", "PixelTask", "SceneTask", "Task", "draw_quad", "task", "tasks"]
+__all__ = [
+    "CATEGORIES",
+    "TASKS",
+    "DrawnQuad",
+    "PixelTask",
+    "SceneTask",
+    "Task",
+    "draw_quad",
+    "quad_at",
+    "rng_at",
+    "task",
+    "tasks",
+]
 
 SMALLEST = 8  # pixels; below it no scene can be seen
 
-MODULES = (low_level, restoration, dense, style, style_tones, editing, customized)
+STYLES = (style, style_tones, style_drawing, style_painting, style_prints, style_materials, style_screens, style_optics)
+MODULES = (low_level, restoration, dense, *STYLES, editing, customized)
 TASKS: dict[str, Task] = {entry.name: entry for module in MODULES for entry in module.TASKS}
 
 
@@ -88,6 +116,20 @@ def draw_quad(
     before, after = chosen.draw_pair(rng, params, size, first)
     source, target = chosen.draw_pair(rng, params, size, second)
     return DrawnQuad(before, after, source, target, chosen.name, chosen.category, params)
+
+
+def rng_at(seed: int, name: str, index: int) -> np.random.Generator:
+    """The random numbers of quad `index` of a task: of these three alone, whatever other tasks there are."""
+    digest = hashlib.sha256(f"{seed}\0{name}\0{index}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+def quad_at(
+    seed: int, task: str | Task, index: int, size: int = 128, photos: Sequence[Picture] | None = None
+) -> DrawnQuad:
+    """Quad `index` of a task: the same in any order, in any process, on any machine; see `draw_quad`."""
+    name = task if isinstance(task, str) else task.name
+    return draw_quad(rng_at(seed, name, index), size, task, photos)
 
 
 def _chosen(rng: np.random.Generator, wanted: str | Task | None, photos: Sequence[Picture] | None) -> Task:

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from .draws import Draw, Params, choice, span, tint, vivid, whole
-from .pixels import FloatPicture, as_float32, gray, grid, mix, unit_colour
-from .task import Change, Task, pixel_task
+from .craft import style_task
+from .draws import Params, choice, span, tint, vivid, whole
+from .pixels import FloatPicture, as_float32, gray, grid, mix, unit_colour, wide
+from .task import Task
 
 
 def white_balance(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -26,7 +27,7 @@ def hue_rotate(picture: FloatPicture, params: Params) -> FloatPicture:
         [one + root, cos + one, one - root],
         [one - root, one + root, cos + one],
     ]
-    return picture @ as_float32(matrix).T
+    return as_float32(wide(picture) @ np.array(matrix).T)
 
 
 def tinted(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -68,13 +69,9 @@ def vignette(picture: FloatPicture, params: Params) -> FloatPicture:
     height, width = picture.shape[:2]
     x, y = grid(height, width)
     short = min(height, width)
-    reach = np.hypot(x * (short / width), y * (short / height)) / math.sqrt(0.5)
+    reach = np.sqrt(2 * (wide(x * (short / width)) ** 2 + wide(y * (short / height)) ** 2))
     shade = ((reach - params["inner"]) / (1 - params["inner"])).clip(0, 1) ** 1.5
     return as_float32(picture * (1 - params["strength"] * shade)[..., None])
-
-
-def _task(name: str, change: Change, **fields: Draw) -> Task:
-    return pixel_task(name, "style", change, **fields)
 
 
 ORDERS = choice([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
@@ -83,16 +80,16 @@ SEPIA = choice([255, 214, 165])
 ALL_CHANNELS = choice([1, 1, 1])
 
 TASKS: tuple[Task, ...] = (
-    _task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
-    _task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
-    _task("sepia", tinted, colour=SEPIA, strength=span(0.75, 1.0)),
-    _task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
-    _task("hue rotate", hue_rotate, angle=span(60, 300)),
-    _task("channel swap", channel_swap, order=ORDERS),
-    _task("negative", invert, channels=ALL_CHANNELS, strength=span(0.85, 1.0)),
-    _task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
-    _task("posterize", posterize, levels=whole(3, 5)),
-    _task("solarize", solarize, threshold=span(0.4, 0.65)),
-    _task("threshold", threshold, level=span(0.35, 0.6)),
-    _task("vignette", vignette, inner=span(0.25, 0.5), strength=span(0.7, 1.0)),
+    style_task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
+    style_task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
+    style_task("sepia", tinted, colour=SEPIA, strength=span(0.75, 1.0)),
+    style_task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
+    style_task("hue rotate", hue_rotate, angle=span(60, 300)),
+    style_task("channel swap", channel_swap, order=ORDERS),
+    style_task("negative", invert, channels=ALL_CHANNELS, strength=span(0.85, 1.0)),
+    style_task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
+    style_task("posterize", posterize, levels=whole(3, 5)),
+    style_task("solarize", solarize, threshold=span(0.4, 0.65)),
+    style_task("threshold", threshold, level=span(0.35, 0.6)),
+    style_task("vignette", vignette, inner=span(0.25, 0.5), strength=span(0.7, 1.0)),
 )
