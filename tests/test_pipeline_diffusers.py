@@ -11,13 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import (
-    FasterCacheConfig,
-    FirstBlockCacheConfig,
-    FluxPipeline,
-    PyramidAttentionBroadcastConfig,
-    TaylorSeerCacheConfig,
-)
+from diffusers import FluxPipeline
 from diffusers.callbacks import PipelineCallback
 from huggingface_hub import ModelCard
 from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
@@ -243,7 +237,7 @@ def test_attention_slicing_is_said_not_to_be_there(caplog: pytest.LogCaptureFixt
     assert (edit(pipe, relation=relation("mini")) == edit(shared("mini"), relation=relation("mini"))).all()
 
 
-# Callbacks and caches
+# Callbacks
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -315,35 +309,3 @@ def test_the_scale_of_loras() -> None:
     full, half, none = (edit(pipe, joint_attention_kwargs={"scale": scale}, **given) for scale in (1, 0.5, 0))
     assert largest(full, edit(pipe, **given)) <= 1e-5 and largest(none, base) <= 1e-5
     assert largest(half, full) > 1e-4 and largest(half, none) > 1e-4
-
-
-CACHES: dict[str, Callable[[Any], Any]] = {
-    "first block": lambda pipe: FirstBlockCacheConfig(threshold=0.1),
-    "taylor": lambda pipe: TaylorSeerCacheConfig(cache_interval=2, disable_cache_before_step=1),
-    "broadcast": lambda pipe: PyramidAttentionBroadcastConfig(
-        spatial_attention_block_skip_range=2,
-        spatial_attention_timestep_skip_range=(100, 950),
-        spatial_attention_block_identifiers=["transformer_blocks"],
-        current_timestep_callback=lambda: pipe.current_timestep,
-    ),
-    "faster": lambda pipe: FasterCacheConfig(
-        spatial_attention_block_skip_range=2,
-        spatial_attention_timestep_skip_range=(-1, 901),
-        attention_weight_callback=lambda _: 0.5,
-        is_guidance_distilled=True,
-        current_timestep_callback=lambda: pipe.current_timestep,
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", CACHES)
-@pytest.mark.parametrize("name", DESIGNS)
-def test_caches_start_anew_and_go_without_trace(name: str, kind: str) -> None:
-    """With a relation that stops half way, so that an isolated source is seen twice."""
-    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 4, "strength_steps": (0, 0.5)}
-    plain = edit(pipe, **given)
-    pipe.transformer.enable_cache(CACHES[kind](pipe))
-    first, second = (edit(pipe, **given) for _ in range(2))
-    assert (first == second).all() and first.isfinite().all()
-    pipe.transformer.disable_cache()
-    assert (edit(pipe, **given) == plain).all()

@@ -45,6 +45,12 @@ def test_the_kind_of_a_picture_does_not_matter(kind: str) -> None:
     assert largest(pipe.encode_relation(shown).tokens, relation("mini").tokens) == 0
 
 
+def test_floats_are_rounded_to_the_nearest_byte() -> None:
+    between = np.full((32, 32, 3), 200.7 / 255)
+    wanted = edit(shared("mini"), image=Image.new("RGB", (32, 32), (201, 201, 201)), relation=relation("mini"))
+    assert (edit(shared("mini"), image=between, relation=relation("mini")) == wanted).all()
+
+
 def test_a_batch_of_pictures_is_a_list_of_pictures() -> None:
     pipe, pictures = shared("directed"), [source(k) for k in range(3)]
     wanted = edit(pipe, image=pictures, relation=relation("directed"))

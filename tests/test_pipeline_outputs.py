@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import FasterCacheConfig, FirstBlockCacheConfig, PyramidAttentionBroadcastConfig, TaylorSeerCacheConfig
 from PIL import Image
 from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
 from samples import natural, noise, psnr
@@ -128,3 +130,45 @@ def test_every_part_is_brought_in_before_it_is_used(name: str) -> None:
     steps = 1 + pipe.design.reuses_source
     assert [one for one in brought if one != "transformer"] == ["vae", "adapter", "vae"]
     assert brought.count("transformer") == steps
+
+
+# Caches of the transformer
+
+
+CACHES: dict[str, Callable[[Any], Any]] = {
+    "first block": lambda pipe: FirstBlockCacheConfig(threshold=0.1),
+    "taylor": lambda pipe: TaylorSeerCacheConfig(cache_interval=2, disable_cache_before_step=1),
+    "broadcast": lambda pipe: PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=2,
+        spatial_attention_timestep_skip_range=(100, 950),
+        spatial_attention_block_identifiers=["transformer_blocks"],
+        current_timestep_callback=lambda: pipe.current_timestep,
+    ),
+    "faster": lambda pipe: FasterCacheConfig(
+        spatial_attention_block_skip_range=2,
+        spatial_attention_timestep_skip_range=(-1, 901),
+        attention_weight_callback=lambda _: 0.5,
+        is_guidance_distilled=True,
+        current_timestep_callback=lambda: pipe.current_timestep,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CACHES)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_caches_start_anew_and_go_without_trace(name: str, kind: str) -> None:
+    """With a relation that stops half way, so that an isolated source is seen twice."""
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 4, "strength_steps": (0, 0.5)}
+    plain = edit(pipe, **given)
+    pipe.transformer.enable_cache(CACHES[kind](pipe))
+
+    def count(_: Any, step: int, *__: Any) -> None:
+        """What counts the calls of a block counts the steps."""
+        for block in pipe.transformer.modules():
+            hook = hasattr(block, "_diffusers_hook") and block._diffusers_hook.get_hook("pyramid_attention_broadcast")
+            assert not hook or hook.state.iteration == step + 1
+
+    first, second = (edit(pipe, callback_on_step_end=count, **given) for _ in range(2))
+    assert (first == second).all() and first.isfinite().all()
+    pipe.transformer.disable_cache()
+    assert (edit(pipe, **given) == plain).all()
