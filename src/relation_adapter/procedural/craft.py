@@ -125,8 +125,9 @@ def field(shape: Shape, pitch: float, seed: int = 0) -> FloatPicture:
 def streaks(shape: Shape, angle: float, pitch: float, length: float, seed: int = 0) -> FloatPicture:
     """Noise drawn out in a direction, degrees clockwise from the right; (H, W) in [0, 1], read-only."""
     height, width = shape[:2]
-    short, side = min(height, width), math.ceil(math.hypot(height, width)) + 2
-    lattice = max(2, round(side / max(pitch * short, 0.5))), max(2, round(side / max(length * short, 0.5)))
+    short, reach = min(height, width), math.hypot(height, width)
+    lattice = max(2, round(reach / max(pitch * short, 0.5))), max(2, round(reach / max(length * short, 0.5)))
+    side = math.ceil(reach)
     values = np.random.default_rng(seed).integers(0, 256, lattice, np.uint8)
     turned = Image.fromarray(values).resize((side, side), BICUBIC).rotate(-angle, BICUBIC)
     left, top = (side - width) // 2, (side - height) // 2

@@ -83,12 +83,12 @@ def oil_painting(picture: FloatPicture, params: Params) -> FloatPicture:
         better = moved < calmest
         best = np.where(better[..., None], shifted(moments[..., :3], down, across), best)
         calmest = np.where(better, moved, calmest)
-    return mix(gray(best), best, 1.25)
+    return mix(gray(best), best, params["saturation"])
 
 
 def cartoon(picture: FloatPicture, params: Params) -> FloatPicture:
     """Flat, strong colours and dark outlines."""
-    smooth = oil_painting(picture, {"reach": 0.035})
+    smooth = oil_painting(picture, {"reach": 0.035, "saturation": 1.25})
     steps = params["levels"]
     light = gray(smooth)
     flat = smooth + (np.floor(light * steps) + 0.5) / steps - light
@@ -170,13 +170,13 @@ TASKS: tuple[Task, ...] = (
     style_task("false colours", gradient_map, colours=_three_tones),
     style_task("halftone", halftone, angle=span(0, 90), pitch=span(0.07, 0.11), ink=INK, paper=PAPER),
     style_task("engraving", engraving, angle=span(0, 180), pitch=span(0.06, 0.09), ink=INK),
-    style_task("oil painting", oil_painting, reach=span(0.045, 0.08)),
+    style_task("oil painting", oil_painting, reach=span(0.045, 0.075), saturation=span(1.0, 1.9)),
     style_task("cartoon", cartoon, levels=whole(4, 6), saturation=span(1.3, 1.8)),
     style_task("stained glass", stained_glass, cells=whole(7, 11), lead=span(0.1, 0.15)),
     style_task("blueprint", blueprint, gain=span(2.0, 4.0), ground=tint(colour((0.55, 0.68), (0.7, 0.95), (0.3, 0.6)))),
     style_task("neon outlines", neon, gain=span(2.0, 4.0), colour=tint(colour(saturation=(0.6, 1), value=(0.9, 1)))),
     style_task("emboss", emboss, light=LIGHTS, depth=span(1.2, 2.2)),
-    style_task("soft glow", soft_glow, sigma=span(0.03, 0.06), strength=span(0.6, 0.95)),
+    style_task("soft glow", soft_glow, sigma=span(0.03, 0.06), strength=span(0.45, 0.95)),
     style_task("scan lines", scan_lines, pitch=span(0.0625, 0.1), strength=span(0.5, 0.8)),
     style_task("colour fringes", colour_fringes, shift=span(0.03, 0.07), side=choice(1, -1)),
 )

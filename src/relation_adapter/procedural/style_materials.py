@@ -196,7 +196,7 @@ TASKS: tuple[Task, ...] = (
     style_task("patchwork quilt", patchwork, patches=whole(4, 6), thread=tint(pale)),
     style_task("wood burning", wood_burning, angle=span(0, 180), wood=WOODS),
     style_task("liquid metal", liquid_metal, bands=span(1.8, 3.2), metal=METALS),
-    style_task("frost", frost, reach=span(0.1, 0.22), tint=ICE),
+    style_task("frost", frost, reach=span(0.08, 0.17), tint=ICE),
     style_task("crumpled paper", crumpled_paper, turn=span(0, 180), depth=span(0.5, 0.9), light=LIGHTS),
     style_task("origami", origami, False, folds=whole(6, 9), depth=span(0.08, 0.14), light=LIGHTS),
 )

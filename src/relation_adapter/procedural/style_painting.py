@@ -40,7 +40,7 @@ Flow = tuple[FloatPicture, FloatPicture]  # across and down of every pixel, (H, 
 
 def watercolour(picture: FloatPicture, params: Params) -> FloatPicture:
     """Transparent washes with dark rims, pigment in the paper's pits, a ragged white border."""
-    smooth = oil_painting(picture, {"reach": 0.045})
+    smooth = oil_painting(picture, {"reach": 0.045, "saturation": 1.25})
     flow = (field(picture.shape, 0.2, 21) - 0.5) * 0.5 + (field(picture.shape, 0.03, 22) - 0.5) * 0.25
     light = gaussian_blur(luminance(smooth), 0.008)
     rim = (np.abs(light - gaussian_blur(light, 0.03)) * 3).clip(0, 0.5)

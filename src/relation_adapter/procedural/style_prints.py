@@ -154,7 +154,7 @@ TASKS: tuple[Task, ...] = (
     style_task("cyanotype", cyanotype, border=span(0.06, 0.11), across=choice(True, False), blue=BLUE),
     style_task("stencil graffiti", stencil_graffiti, bricks=whole(8, 13), wall=WALLS, paint=tint(vivid)),
     style_task(
-        "typewriter art", typewriter_art, False, letters=whole(16, 24), glowing=choice(True, False), dark=DEEP,
+        "typewriter art", typewriter_art, False, letters=whole(12, 18), glowing=choice(True, False), dark=DEEP,
         bright=PALE,
     ),
     style_task(

@@ -74,19 +74,19 @@ def vignette(picture: FloatPicture, params: Params) -> FloatPicture:
     return as_float32(picture * (1 - params["strength"] * shade)[..., None])
 
 
-ORDERS = choice([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
+ORDERS = choice([0, 2, 1], [1, 0, 2], [2, 1, 0])  # the cyclic ones are hue rotations
 SOME_CHANNELS = choice([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1])
-SEPIA = choice([255, 214, 165])
+SEPIA = choice([255, 214, 165], [235, 180, 125], [255, 225, 190])
 ALL_CHANNELS = choice([1, 1, 1])
 
 TASKS: tuple[Task, ...] = (
     style_task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
     style_task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
-    style_task("sepia", tinted, colour=SEPIA, strength=span(0.75, 1.0)),
+    style_task("sepia", tinted, colour=SEPIA, strength=span(0.7, 1.0)),
     style_task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
     style_task("hue rotate", hue_rotate, angle=span(60, 300)),
     style_task("channel swap", channel_swap, order=ORDERS),
-    style_task("negative", invert, channels=ALL_CHANNELS, strength=span(0.85, 1.0)),
+    style_task("negative", invert, channels=ALL_CHANNELS, strength=span(0.7, 1.0)),
     style_task("invert some channels", invert, channels=SOME_CHANNELS, strength=span(0.85, 1.0)),
     style_task("posterize", posterize, levels=whole(3, 5)),
     style_task("solarize", solarize, threshold=span(0.4, 0.65)),
