@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import flags
+from relation_adapter.cli import data_flags, flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -90,6 +90,7 @@ def parser() -> Parser:
     _add_edit(commands.add_parser("edit", help="edit pictures by example", description=EDIT))
     _add_relation(commands.add_parser("relation", help="save what a pair shows", description=RELATION))
     _add_train(commands.add_parser("train", help="train a model", description=TRAIN))
+    data_flags.add(commands.add_parser("data", help="make data sets", description="Data sets of quads."), _command)
     _add_models(commands.add_parser("models", help="list models, look into weights", description="Models at hand."))
     return top
 
