@@ -217,7 +217,7 @@ def _add_fetch(commands: Any) -> None:
     fetch = commands.add_parser(
         "fetch",
         help="download the parts of flux-dev",
-        description="Download what flux-dev consists of, about 40 GB, to the hub's cache; --offline then finds it.",
+        description="Download what flux-dev consists of, about 43 GB, to the hub's cache; --offline then finds it.",
     )
     fetch.add_argument("--weights", type=flags.path, metavar="FOLDER", help="parts that lie here are not fetched")
     fetch.set_defaults(run=_command("models", "fetch"), stopped="run the same command again to go on")
