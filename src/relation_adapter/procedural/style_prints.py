@@ -100,7 +100,7 @@ def stencil_graffiti(picture: FloatPicture, params: Params) -> FloatPicture:
     bricks = mix(unit_colour(params["wall"]), as_float32([0.78, 0.76, 0.72]), mortar[..., None]) * tone[..., None]
     light = gaussian_blur(tones(picture, 0.015), 0.012)
     mist = (field(picture.shape, 0.009, 48) - 0.5) * 0.12
-    pale_paint, dark_paint = soft_step(light - 0.6 + mist, 12), soft_step(0.38 - light + mist, 12)
+    pale_paint, dark_paint = soft_step(light - 0.66 + mist, 12), soft_step(0.3 - light + mist, 12)
     sprayed = mix(bricks, unit_colour(params["paint"]), 0.9 * pale_paint[..., None])
     return mix(sprayed, as_float32([0.06, 0.06, 0.07]), 0.92 * dark_paint[..., None])
 
