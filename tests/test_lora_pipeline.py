@@ -146,7 +146,7 @@ def test_a_swap_that_cannot_be_is_refused_and_the_old_lora_stays(
     mixed = {key: value for key, value in at_rank(small, 5).items() if "single" in key}
     with pytest.raises(WeightsError, match="ranks differ"):
         pipe.load_lora_weights(small | mixed, adapter_name="editor", hotswap=True)
-    with pytest.raises(UsageError, match="No LoRA is called 'mine'; there are: editor"):
+    with pytest.raises(UsageError, match="'mine' is not in the list of present adapters; there are: editor"):
         pipe.load_lora_weights(small, adapter_name="mine", hotswap=True)
     with pytest.raises(UsageError, match="needs adapter_name"):
         pipe.load_lora_weights(small, hotswap=True)
@@ -193,7 +193,7 @@ def test_what_has_no_sense_is_told(pipe: RelationPipeline, files: tuple[Path, Pa
         pipe.load_lora_weights(files[1], adapter_name="editor")
     with pytest.raises(UsageError, match="has a dot"):
         pipe.load_lora_weights(files[1], adapter_name="v1.5")
-    with pytest.raises(UsageError, match="No LoRA is called 'hat'; there are: editor"):
+    with pytest.raises(UsageError, match="'hat' is not in the list of present adapters; there are: editor"):
         pipe.set_adapters(["editor", "hat"], [1.0, 0.5])
     with pytest.raises(UsageError, match="2 values for 1 LoRAs"):
         pipe.set_adapters("editor", [1.0, 0.5])

@@ -207,6 +207,26 @@ def test_the_editor_encodes_a_pair_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert reused == [False, True, False, False, True] and len(encoded) == 3
 
 
+def test_the_editor_encodes_an_instruction_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, read = pipeline("published"), []
+    encode = pipe.encode_prompt
+    monkeypatch.setattr(pipe, "encode_prompt", lambda text: (read.append(text), encode(text))[1])
+    editor = RelationEditor(pipe, num_inference_steps=1)
+    texts = ["hat", "hat", "snow", None, "hat"]
+    made = [editor.edit(EditRequest([pair()], source(), text)).image for text in texts]
+    assert read == ["hat", "snow", None]
+    assert largest(made[0], made[4]) == 0 and largest(made[0], made[2]) > 0
+    wanted = pipe(image=source(), pairs=[pair()], instruction="hat", seed=0, num_inference_steps=1).images[0]
+    assert largest(made[0], wanted) == 0
+
+
+def test_relations_given_to_the_editor_stand_in_for_the_pairs() -> None:
+    pipe, one = shared("directed"), relation("directed")
+    editor = RelationEditor(pipe, relations=[(one, 0.5)], num_inference_steps=1)
+    wanted = pipe(image=source(), relation=one, strength=0.5, seed=0, num_inference_steps=1).images[0]
+    assert largest(editor.edit(EditRequest([], source())).image, wanted) == 0
+
+
 def test_the_editors_name_tells_the_strength() -> None:
     pipe = shared("mini")
     assert RelationEditor(pipe).name == RelationEditor(pipe, strength=1).name == "tiny-mini"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
 
+from relation_adapter.errors import UsageError
 from relation_adapter.pipeline.flow_loop import Phases
 
 
@@ -94,3 +95,10 @@ def test_the_order_of_pairs_has_no_meaning(name: str) -> None:
     made = [edit(pipe, pairs=list(pairs)) for pairs in ((pair(1), pair(2)), (pair(2), pair(1)))]
     assert largest(*made) <= 1e-5
     assert largest(made[0], edit(pipe, pairs=[pair(1)])) > 1e-3
+
+
+def test_a_part_of_the_steps_that_holds_none_is_refused() -> None:
+    pipe, one = shared("published"), relation("published")
+    with pytest.raises(UsageError, match="holds none of the 5 steps"):
+        edit(pipe, relation=one, strength_steps=(0.9, 1.0), num_inference_steps=5)
+    edit(pipe, relation=one, strength_steps=(0.8, 1.0), num_inference_steps=5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from relation_adapter.cli.pipelines import open_pipeline
 from relation_adapter.cli.say import say
-from relation_adapter.editor import Editor, EditRequest, EditResult, Pair
+from relation_adapter.editor import Editor, Pair
 from relation_adapter.errors import UsageError
 from relation_adapter.relation import Relation, fingerprint
 
@@ -30,15 +30,15 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
     _tell(pipe, options, with_pairs=pairs is not None)
     choices = _choices(options, pipe)
     name = _name(pipe, choices, options)
-    if pairs is None:
-        from relation_adapter.pipeline import RelationEditor
+    from relation_adapter.pipeline import RelationEditor
 
-        preparation = options.exemplar_preparation
-        return RelationEditor(pipe, name, preparation=preparation, best_of=options.best_of, **choices)
-    for relation, _ in saved:
-        pipe.check_relation(relation)
-    own = [(pipe.encode_relation(pairs, preparation=options.exemplar_preparation), 1.0)] if pairs else []
-    return _WithRelations(pipe, [*own, *saved], options.best_of, choices, name)
+    preparation, relations = options.exemplar_preparation, None
+    if pairs is not None:
+        for relation, _ in saved:
+            pipe.check_relation(relation)
+        own = [(pipe.encode_relation(pairs, preparation=preparation), 1.0)] if pairs else []
+        relations = [*own, *saved]
+    return RelationEditor(pipe, name, relations, options.best_of, preparation, **choices)
 
 
 def _choices(options: Namespace, pipe: RelationPipeline) -> dict[str, Any]:
@@ -99,28 +99,3 @@ def _saved_relations(options: Namespace) -> list[tuple[Relation, float]]:
         (replace(relation, provenance={**relation.provenance, "name": str(given.path)}), given.strength)
         for relation, given in loaded
     ]
-
-
-@dataclass(frozen=True)
-class _WithRelations:
-    """An editor whose relations are fixed; the pairs of a request are not read again."""
-
-    pipe: RelationPipeline
-    relations: list[tuple[Relation, float]]
-    best_of: int
-    choices: dict[str, Any]
-    name: str
-
-    def edit(self, request: EditRequest) -> EditResult:
-        from relation_adapter.pipeline.agreement import best_of
-
-        image, details = best_of(
-            self.pipe,
-            self.best_of,
-            image=request.source,
-            relation=self.relations,
-            instruction=request.instruction,
-            seed=request.seed,
-            **self.choices,
-        )
-        return EditResult(image, seconds=0.0, details=details)

@@ -53,8 +53,8 @@ class Places:
 
 # Revisions and checksums are those that several independent public lists agree on: of FLUX.1-dev, lists of blobs to
 # fetch and logs of downloads, and for the VAE and the text encoders also FLUX.1-schnell's, which are the same files; of
-# SigLIP, manifests of all its files. That of the third transformer shard is left out: one list alone names it. Of the adapter's
-# repository no commit and no checksum is known: its files are checked by names and shapes alone.
+# SigLIP, manifests of all its files. That of the third transformer shard is left out: one list alone names it. Of the
+# adapter's repository no commit and no checksum is known: its files are checked by names and shapes alone.
 FLUX_SHA256 = {
     "text_encoder/model.safetensors": "893d67a23f4693ed42cdab4cbad7fe3e727cf59609c40da28a46b5470f9ed082",
     "text_encoder_2/model-00001-of-00002.safetensors": (

@@ -47,7 +47,8 @@ def grouped(draws: Sequence[Draw]) -> list[list[int]]:
 class RelationStore:
     """Keys and values of all relations of one call, computed once; then only picked."""
 
-    def __init__(self, adapter: Any, relations: Iterable[Relation], device: torch.device) -> None:
+    def __init__(self, adapter: Any, items: Iterable[Item], device: torch.device) -> None:
+        relations = (weighted.relation for item in items for weighted in item.relations)
         self.rows = {relation: row for row, relation in enumerate(dict.fromkeys(relations))}
         if not self.rows:
             return
@@ -145,6 +146,7 @@ class Phases:
 def edited_tokens(
     pipe: Any,
     items: Sequence[Item],
+    store: RelationStore,
     encoded: tuple[Tensor, Tensor],
     run: Run,
 ) -> list[Tensor]:
@@ -152,7 +154,6 @@ def edited_tokens(
     device, dtype = pipe._execution_device, pipe.transformer.dtype
     draws = [_draw(pipe, item, device, dtype) for item in items]
     groups = grouped(draws)
-    store = RelationStore(pipe.adapter, (one.relation for item in items for one in item.relations), device)
     text, pooled = (value.to(device, dtype) for value in encoded)
     tokens: list[Tensor] = [draw.start for draw in draws]
     with pipe.progress_bar(total=run.steps * len(groups)) as bar:

@@ -163,7 +163,9 @@ class Loras(FluxLoraLoaderMixin):
     def _known(self, names: Sequence[str]) -> None:
         there = self._lora_names()
         if unknown := [name for name in names if name not in there]:
-            raise UsageError(f"No LoRA is called {unknown[0]!r}; there are: {', '.join(there) or 'none'}")
+            raise UsageError(
+                f"{unknown[0]!r} is not in the list of present adapters; there are: {', '.join(there) or 'none'}"
+            )
 
     def _refuse_while_fused(self, wish: str) -> None:
         # peft runs a fused layer as it is: what is loaded or weighed after that would have no effect.

@@ -31,7 +31,7 @@ from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
-from relation_adapter.pipeline.flow_loop import Run, edited_tokens, wanted_tensors
+from relation_adapter.pipeline.flow_loop import RelationStore, Run, edited_tokens, wanted_tensors
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
 from relation_adapter.pipeline.loras import Loras
 from relation_adapter.pipeline.memory import OffloadMixin
@@ -256,7 +256,9 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         try:
             add_relations(self, items, relation, pairs, strength, len(pictures))
             device, scale = self._execution_device, run.attention.get("scale")
-            tokens = edited_tokens(self, items, embeds or encode_texts(self, texts, device, length, scale), run)
+            store = RelationStore(self.adapter, items, device)  # before the texts: the adapter need not come twice
+            encoded = embeds or encode_texts(self, texts, device, length, scale)
+            tokens = edited_tokens(self, items, store, encoded, run)
             keep = isinstance(work, str) and (work == "native" if detail is None else detail)
             images = output(self, tokens, items, pictures if keep else None, output_type)
         finally:

@@ -206,6 +206,11 @@ def check_run(run: Any, copies: Any, output_type: Any, text_length: Any, known_t
         sound = False
     if not sound:
         raise UsageError(f"strength_steps={run.strength_steps!r}; give (from, to) with 0 <= from <= to <= 1")
+    if first < last and not any(first <= step / run.steps < last for step in range(run.steps)):
+        raise UsageError(
+            f"strength_steps={run.strength_steps!r} holds none of the {run.steps} steps, which begin at whole "
+            f"multiples of 1/{run.steps}; widen it or take more steps"
+        )
     if unknown := [name for name in run.tensor_inputs if name not in known_tensors]:
         known = ", ".join(known_tensors)
         raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown[0]!r}; a callback can be given {known}")
