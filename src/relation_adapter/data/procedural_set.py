@@ -70,7 +70,7 @@ class ProceduralSet:
 
 
 # Its pixels, as `checksum` sums them up. They change only when a task does, and then so does this line.
-BENCHMARK_CHECKSUM = "0"
+BENCHMARK_CHECKSUM = "40323d92241045d49899622255dda9320aa14420bacda216793eba1b551fc249"
 
 
 def benchmark() -> ProceduralSet:
