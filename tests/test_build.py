@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from relation_adapter.data.build import BuildOptions, PairRow, TaskPlan, build, explain, turned
+from relation_adapter.data.build import BuildOptions, TaskPlan, build, explain, turned
+from relation_adapter.data.pairs import PairRow
 from relation_adapter.data.schema import read_quads, write_quads
 from relation_adapter.errors import QuadsError, UsageError
 

@@ -49,7 +49,7 @@ QUADS = {
     "unknown.jsonl": "error: unknown.jsonl:1: unknown key 'sorce'; did you mean 'source'?",
     "lacking.jsonl": "error: lacking.jsonl:1: after is missing; every quad needs before, after, source",
     "absolute.jsonl": "error: absolute.jsonl:1: source is '/etc/passwd', an absolute path; "
-    "write it relative to the quads file",
+    "write it relative to this file",
     "outside.jsonl": "error: outside.jsonl:1: source is '../../secret.png', outside of the file's folder; "
     "move the file above its pictures",
     "category.jsonl": "error: category.jsonl:1: category is 'editng'; did you mean 'editing'?",

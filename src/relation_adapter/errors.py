@@ -32,7 +32,7 @@ class PictureError(InputError):
 
 
 class QuadsError(InputError):
-    """A quads file with a line that cannot be used."""
+    """A file of quads or pairs with a line that cannot be used."""
 
 
 class WeightsError(InputError):

@@ -14,21 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from relation_adapter.data.schema import Category, Quad, Split
+from relation_adapter.data.pairs import PairRow
+from relation_adapter.data.schema import Quad, Split
 from relation_adapter.errors import UsageError
 
 PUBLISHED_QUADS = 251_580
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """One before and after of a task; the instruction says what was done to this very picture."""
-
-    before: Path
-    after: Path
-    task: str
-    category: Category | None = None
-    instruction: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ def build(pairs: Iterable[PairRow], root: Path, options: BuildOptions | None = N
     where the folder lies. A picture is known by its path.
 
     Raises:
-        UsageError: options out of range, or a task to leave unseen that is not there.
+        UsageError: options out of range, a pair without a task, or a task to leave unseen that is not there.
     """
     options = options or BuildOptions()
     if options.cap < 1 or options.benchmark < 0:
@@ -150,6 +140,8 @@ def _by_task(pairs: Iterable[PairRow], root: Path, seed: int) -> dict[str, list[
     """The rows of every task in an order of their own: a new pair changes the order of no others. Doubles go."""
     tasks: dict[str, dict[bytes, PairRow]] = defaultdict(dict)
     for row in pairs:
+        if row.task is None:
+            raise UsageError(f"{row.before}: its task is not known; only pairs of a task make quads, so name it first")
         places = (Path(os.path.relpath(picture, root)).as_posix() for picture in (row.before, row.after))
         tasks[row.task][_draw(seed, row.task, *places)] = row
     return {task: [rows[key] for key in sorted(rows)] for task, rows in tasks.items()}

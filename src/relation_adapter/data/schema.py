@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
+from relation_adapter.data.rows import inside, known_keys, lines, parsed, plain_text, shown, word
 from relation_adapter.errors import QuadsError
 from relation_adapter.files import reason, write_whole
 
@@ -23,7 +22,6 @@ WORDS = {"category": get_args(Category), "split": get_args(Split)}
 FIELDS = (*PICTURES, "instruction", "task", "category", "split")
 # The run-ready form of gy8888/RelationAdapter: its key -> ours.
 PUBLISHED = {"cond1": "before", "cond2": "after", "source": "source", "target": "target", "text": "instruction"}
-MAX_LINE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def read_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> lis
         with path.open("rb") as file:
             is_array = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
             file.seek(0)
-            items = _array(path, file.read()) if is_array else _lines(path, file)
+            items = _array(path, file.read()) if is_array else lines(path, file)
             quads = [_quad(where, item, path.parent, with_pictures) for where, item in items]
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
@@ -67,67 +65,39 @@ def write_quads(path: str | os.PathLike[str], quads: Iterable[Quad]) -> None:
     Raises QuadsError when a picture lies outside of that folder or the disk refuses.
     """
     path = Path(path)
-    lines = [json.dumps(_line(quad, path), ensure_ascii=False) + "\n" for quad in quads]
+    text = "".join(json.dumps(_line(quad, path), ensure_ascii=False) + "\n" for quad in quads)
     try:
-        write_whole(path, "".join(lines).encode())
+        write_whole(path, text.encode())
     except OSError as error:
         raise QuadsError(
             f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
         ) from error
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[str, object]]:
-    """(file:line, parsed) of every line that is not blank."""
-    for number in itertools.count(1):
-        # A bounded read: a wrong file without line ends must not fill the memory.
-        line = file.readline(MAX_LINE_BYTES + 1)
-        if not line:
-            return
-        where = f"{path}:{number}"
-        if len(line) > MAX_LINE_BYTES:
-            raise QuadsError(f"{where}: longer than {MAX_LINE_BYTES:,} bytes; write one quad a line")
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip():
-            yield where, _parsed(where, line)
-
-
 def _array(path: Path, data: bytes) -> Iterator[tuple[str, object]]:
     """(file: item number, parsed) of every item of a file that is one JSON array."""
-    items = _parsed(str(path), data.removeprefix(b"\xef\xbb\xbf"))
+    items = parsed(str(path), data.removeprefix(b"\xef\xbb\xbf"))
     if isinstance(items, list):
         for number, item in enumerate(items, start=1):
             yield f"{path}: item {number}", item
-
-
-def _parsed(where: str, data: bytes) -> object:
-    try:
-        return json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise QuadsError(f"{where}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        start = _shown(data[:60].decode(errors="replace").strip())
-        raise QuadsError(f"{where}: not valid JSON ({reason(error)}): {start}; mend or remove it") from error
 
 
 def _quad(where: str, item: object, folder: Path, with_pictures: bool) -> Quad:
     """The quad of one parsed line; every field is checked here, at the door."""
     if not isinstance(item, dict):
         raise QuadsError(
-            f'{where}: {_shown(item)} is not an object; write {{"before": ..., "after": ..., "source": ...}}'
+            f'{where}: {shown(item)} is not an object; write {{"before": ..., "after": ..., "source": ...}}'
         )
     published = not item.keys().isdisjoint({"cond1", "cond2", "text"})
     names = PUBLISHED if published else {field: field for field in FIELDS}
-    for key in item:
-        if key not in names:
-            raise QuadsError(f"{where}: unknown key {_shown(key)}; {_did_you_mean(key, names)}")
+    known_keys(where, item, names)
     values: dict[str, Any] = {}
     for key, field in names.items():
         value = item.get(key)
         if value is not None:
             values[field] = _value(f"{where}: {key}", field, value, folder)
             if with_pictures and field in PICTURES and not values[field].is_file():
-                raise QuadsError(f"{where}: {key} is {_shown(value)}; {values[field]}: no such file; mend or remove it")
+                raise QuadsError(f"{where}: {key} is {shown(value)}; {values[field]}: no such file; mend or remove it")
         elif field in REQUIRED:
             raise QuadsError(
                 f"{where}: {key} is missing; every quad needs {', '.join(k for k in names if names[k] in REQUIRED)}"
@@ -136,32 +106,10 @@ def _quad(where: str, item: object, folder: Path, with_pictures: bool) -> Quad:
 
 
 def _value(where: str, field: str, value: object, folder: Path) -> str | Path:
-    if not isinstance(value, str):
-        raise QuadsError(f"{where} is {_shown(value)}; it must be text")
-    if any(0xD800 <= ord(character) <= 0xDFFF or character == "\0" for character in value):
-        raise QuadsError(f"{where} is {_shown(value)}, which holds characters that are no text; write plain Unicode")
+    text = plain_text(where, value)
     if field in PICTURES:
-        return folder / _inside(where, value)
-    if field in WORDS and value not in WORDS[field]:
-        raise QuadsError(f"{where} is {_shown(value)}; {_did_you_mean(value, WORDS[field])}")
-    return value
-
-
-def _inside(where: str, value: str) -> str:
-    """The path unchanged, once it is known to stay in the file's folder on every system."""
-    windows = PureWindowsPath(value)
-    if PurePosixPath(value).is_absolute() or windows.drive or windows.root:
-        raise QuadsError(f"{where} is {_shown(value)}, an absolute path; write it relative to the quads file")
-    depth = 0
-    for part in windows.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            raise QuadsError(
-                f"{where} is {_shown(value)}, outside of the file's folder; move the file above its pictures"
-            )
-    if depth == 0:
-        raise QuadsError(f"{where} is {_shown(value)}, which names no file; write the path of a picture")
-    return value
+        return folder / inside(where, text)
+    return word(where, text, WORDS[field]) if field in WORDS else text
 
 
 def _line(quad: Quad, path: Path) -> Mapping[str, str]:
@@ -170,18 +118,7 @@ def _line(quad: Quad, path: Path) -> Mapping[str, str]:
         value = getattr(quad, field)
         if isinstance(value, Path):
             relative = Path(os.path.relpath(value, path.parent)).as_posix()
-            values[field] = _inside(f"{path}: {field}", relative)
+            values[field] = inside(f"{path}: {field}", relative)
         elif value is not None:
             values[field] = value
     return values
-
-
-def _did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, allowed := tuple(allowed), n=1)
-    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(allowed)}"
-
-
-def _shown(value: object) -> str:
-    """A value as one short line."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
