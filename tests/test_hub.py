@@ -113,7 +113,12 @@ def test_a_given_path_that_cannot_be_it(tmp_path: Path) -> None:
     assert documented(refusal("base", places, folder / FLAT["lora"]), (f"{folder}/", ""))
     assert "base is a folder, not one file" in refusal("base", places, "me/flux:flux1-dev.safetensors")
     assert "no .safetensors or .bin file in it" in refusal("lora", places, folder / FLAT["base"] / "tokenizer")
-    assert "config.json is missing" in refusal("base", places, folder / FLAT["base"] / "tokenizer")
+    for name, given in (
+        ("base", FLAT["image_encoder"]),
+        ("base", f"{FLAT['base']}/vae"),
+        ("image_encoder", FLAT["base"]),
+    ):
+        assert documented(refusal(name, places, folder / given), (f"{folder}/", ""), (f"{FLAT['base']}/", "")), name
 
 
 # Whole

@@ -26,19 +26,30 @@ FLUX_ONLY = ("weights", "base", "image_encoder", "adapter", "offline", "quantize
 def check_model(options: Namespace) -> None:
     """Refuse a --model that is not there before anything slow begins. Raises UsageError or WeightsError."""
     model = options.model
+    _check_fuse(options)
     if model == FLUX:
         return
-    if given := [name for name in FLUX_ONLY if getattr(options, name, None)]:
-        flag = "--" + given[0].replace("_", "-")
-        raise UsageError(f"{flag} goes with --model {FLUX}; {model} has no such part")
     if model not in SHIPPED and not os.path.exists(model):
         if Path(model).name == model and not Path(model).suffix:
             near = difflib.get_close_matches(model, NAMED, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {', '.join(NAMED)}, a weights file or a folder"
             raise UsageError(f"--model {model}: no model has this name; {hint}")
         raise WeightsError(f"{model}: no such file or folder; check the path given as --model")
+    if given := [name for name in FLUX_ONLY if getattr(options, name, None)]:
+        flag = "--" + given[0].replace("_", "-")
+        raise UsageError(f"{flag} goes with --model {FLUX}; it means nothing to {model}")
     if getattr(options, "memory", None) is not None:
         say(f"note: --memory has no effect on {model}; it runs whole, in what it takes")
+
+
+def _check_fuse(options: Namespace) -> None:
+    """Refuse --fuse-lora where no LoRA will be there, before the base is loaded for nothing."""
+    if not getattr(options, "fuse_lora", False):
+        return
+    names = [lora.name for lora in options.lora]
+    of_the_model = options.model == FLUX and NO_LORA not in names
+    if not of_the_model and not [name for name in names if name != NO_LORA]:
+        raise UsageError("--fuse-lora: there is no LoRA to fuse; name one with --lora, or leave the flag out")
 
 
 def open_pipeline(options: Namespace) -> RelationPipeline:

@@ -11,7 +11,7 @@ from typing import Any
 from relation_adapter.errors import WeightsError
 from relation_adapter.hub.parts import ANY_FILE, Part, Places
 from relation_adapter.hub.refusals import one_line, page_of
-from relation_adapter.hub.whole import check_file, check_folder, weights_files
+from relation_adapter.hub.whole import check_file, check_part, weights_files
 
 GB = 1e9
 
@@ -67,7 +67,7 @@ def fetch(part: Part, places: Places) -> Path:
 def whole(part: Part, folder: Path) -> Path:
     """The part in a folder that holds the repository, once checked. Raises WeightsError."""
     if part.file is None:
-        check_folder(folder)
+        check_part(folder, part)
         return folder
     file = only_weights(folder) if part.file == ANY_FILE else folder / part.file
     check_file(file)

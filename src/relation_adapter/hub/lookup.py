@@ -12,7 +12,7 @@ from relation_adapter.errors import WeightsError
 from relation_adapter.hub.fetch import cached, fetch, only_weights
 from relation_adapter.hub.parts import ANY_FILE, FLUX_DEV, OTHERS, Part, Places
 from relation_adapter.hub.refusals import UnreachableError
-from relation_adapter.hub.whole import check_file, check_folder
+from relation_adapter.hub.whole import check_file, check_part
 
 WEIGHTS_VARIABLE = "RELATION_ADAPTER_WEIGHTS"
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[^:\s]+))?(:(?P<file>[^:]+))?")
@@ -62,7 +62,7 @@ def _local(part: Part, path: Path) -> Path:
     if part.file is None:
         if not path.is_dir():
             raise WeightsError(f"{path}: one file; {part.name} needs the folder that diffusers or transformers saves")
-        check_folder(path)
+        check_part(path, part)
         return path
     if path.is_dir():
         usual = (path / name for name in part.local)

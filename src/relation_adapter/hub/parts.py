@@ -21,6 +21,7 @@ class Part:
     gated: whether its licence must be accepted on its page first.
     sha256: of its files where known, by path in the repository.
     local: where it is looked for in a weights folder, in this order.
+    needs: of a folder, the files that one of another kind has not.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Part:
     licence: str
     sha256: Mapping[str, str] = field(default_factory=dict)
     local: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ BASE = Part(
     licence="FLUX.1 [dev] Non-Commercial License",
     sha256=FLUX_SHA256,
     local=("FLUX.1-dev", "black-forest-labs/FLUX.1-dev"),
+    needs=("model_index.json",),
 )
 IMAGE_ENCODER = Part(
     name="image_encoder",
@@ -124,6 +127,7 @@ IMAGE_ENCODER = Part(
     licence="Apache-2.0",
     sha256=SIGLIP_SHA256,
     local=("siglip-so400m-patch14-384", "google/siglip-so400m-patch14-384"),
+    needs=("config.json", "preprocessor_config.json"),
 )
 ADAPTER = _one_file(
     "adapter",

@@ -46,6 +46,16 @@ def check_file(path: Path) -> None:
         raise WeightsError(f"{path}: cut short, its end is missing; {COPY}")
 
 
+def check_part(path: Path, part: Part) -> None:
+    """Whether a part that is a folder is of the right kind, and whole (`check_folder`). Raises WeightsError."""
+    lacking = next((name for name in part.needs if path.is_dir() and not (path / name).exists()), None)
+    if lacking:
+        raise WeightsError(
+            f"{path}: no {lacking} in it; {part.name} needs the whole folder of {part.repo}, or its like"
+        )
+    check_folder(path)
+
+
 def check_folder(path: Path) -> None:
     """Whether a folder that diffusers or transformers saved is whole: by names and safetensors headers alone.
 
