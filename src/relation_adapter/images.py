@@ -10,12 +10,13 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import reason, write_whole
@@ -50,6 +51,24 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     force above `max_pixels`. Raises PictureError, one line naming the file and the remedy, for a file that is missing,
     a folder, empty, not a picture, damaged, cut short or larger than `max_pixels`.
     """
+    with _opening(path, max_pixels) as image:
+        image.load()
+        return to_rgb(_upright(image))
+
+
+def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Size:
+    """The size that `open_picture` gives, from the header alone. Raises PictureError where that shows it."""
+    with _opening(path, max_pixels) as image:
+        try:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        except Exception:  # as `_upright`
+            turned = False
+        return (image.height, image.width) if turned else image.size
+
+
+@contextmanager
+def _opening(path: str | os.PathLike[str], max_pixels: int) -> Iterator[Image.Image]:
+    """The picture of a file, its header read and its size checked; whatever goes wrong meanwhile is a PictureError."""
     name = _checked_name(path)
     Image.init()  # Fills Image.OPEN; without it a format is known only once another picture has needed it.
     formats = [known for known in READ_FORMATS if known in Image.OPEN]
@@ -59,8 +78,7 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
             warnings.simplefilter("ignore")
             with Image.open(path, formats=formats) as image:
                 _check_pixels(name, image.size, max_pixels)
-                image.load()
-                return to_rgb(_upright(image))
+                yield image
     except PictureError:
         raise
     except UnidentifiedImageError as error:

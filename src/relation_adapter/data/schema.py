@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from relation_adapter.data.rows import inside, known_keys, lines, parsed, plain_text, shown, word
 from relation_adapter.errors import QuadsError
-from relation_adapter.files import reason, write_whole
+from relation_adapter.files import reason, writing_whole
 
 Category = Literal["low_level", "style", "editing", "customized"]
 Split = Literal["train", "seen", "unseen"]
@@ -45,33 +45,42 @@ def read_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> lis
     A byte-order mark, blank lines and CRLF are fine. with_pictures: every picture must be there, so that a long run
     does not find out late. Raises QuadsError naming file:line, the value and the remedy.
     """
-    path = Path(path)
+    return list(iter_quads(path, with_pictures))
+
+
+def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> Iterator[Quad]:
+    """As `read_quads`, one by one."""
+    path, empty = Path(path), True
     try:
         with path.open("rb") as file:
             is_array = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
             file.seek(0)
             items = _array(path, file.read()) if is_array else lines(path, file)
-            quads = [_quad(where, item, path.parent, with_pictures) for where, item in items]
+            for where, item in items:
+                empty = False
+                yield _quad(where, item, path.parent, with_pictures)
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
-    if not quads:
+    if empty:
         raise QuadsError(f"{path}: holds no quads; write one JSON object a line with {', '.join(REQUIRED)}")
-    return quads
 
 
-def write_quads(path: str | os.PathLike[str], quads: Iterable[Quad]) -> None:
-    """Write our form, paths relative to the file's folder, whole or not at all.
+def write_quads(path: str | os.PathLike[str], quads: Iterable[Quad]) -> int:
+    """Write our form as the quads come, paths relative to the file's folder, whole or not at all; how many there were.
 
     Raises QuadsError when a picture lies outside of that folder or the disk refuses.
     """
-    path = Path(path)
-    text = "".join(json.dumps(_line(quad, path), ensure_ascii=False) + "\n" for quad in quads)
+    path, count = Path(path), 0
     try:
-        write_whole(path, text.encode())
+        with writing_whole(path) as part, part.open("wb") as file:
+            for quad in quads:
+                count += 1
+                file.write((json.dumps(_line(quad, path), ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise QuadsError(
             f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
         ) from error
+    return count
 
 
 def _array(path: Path, data: bytes) -> Iterator[tuple[str, object]]:
