@@ -6,6 +6,7 @@ RelationAdapterError
 │   ├── PictureError    a picture: missing, corrupt, too large, not a picture
 │   ├── QuadsError      a JSONL of quads: a broken line, an unknown key, a path outside
 │   └── WeightsError    a weights or relation file: another design, another version, cut short
+├── VlmError            a server of a vision-language model: no such address, a wrong key, no answers, a budget spent
 └── MissingExtraError   an optional dependency is not installed
 
 A message names the file or field, the value, and what to do next. The two in the middle are ValueErrors as well, which
@@ -37,6 +38,10 @@ class QuadsError(InputError):
 
 class WeightsError(InputError):
     """A weights or relation file that does not fit."""
+
+
+class VlmError(RelationAdapterError):
+    """A vision-language model's server that cannot be asked, or may not be asked any more."""
 
 
 class MissingExtraError(RelationAdapterError):
