@@ -1,0 +1,250 @@
+"""Pairs described by a vision-language model: two descriptions and an instruction each, as in figure 9 of the paper.
+
+Nothing is asked twice: answers are found in the journal again by the content of the pictures. What is given already
+is kept; only fields that are null are filled.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from relation_adapter.data.naming import Names, filled, name_groups
+from relation_adapter.data.pairs import PairRow, pair_line, read_pairs, write_pairs
+from relation_adapter.data.strips import STRIP, open_strip, pictures_hash
+from relation_adapter.errors import InputError, PictureError, UsageError
+from relation_adapter.files import reason, writing_whole
+from relation_adapter.vlm.asking import Outcome, Question, Vlm
+from relation_adapter.vlm.in_order import in_order
+from relation_adapter.vlm.prompts import Prompt
+from relation_adapter.vlm.schema import object_schema
+
+Kind = Literal["kept", "refused", "bad", "unanswered", "unusable", "rejected"]
+
+TEXT = {"type": "string"}
+REPLY = object_schema(left_image_description=TEXT, right_image_description=TEXT, edit_instruction=TEXT)
+FIELDS = {
+    "left_image_description": "before_description",
+    "right_image_description": "after_description",
+    "edit_instruction": "instruction",
+}
+LOOK = object_schema(shown={"type": "boolean"}, reason=TEXT)
+
+
+@dataclass(frozen=True)
+class AnnotateOptions:
+    """What is asked. side: most pixels a side of each half of the strip. threads: questions at once.
+
+    second_look: whether the pair shows the instruction; None does not ask. naming: of tasks that have no name or no
+    category; None leaves them without.
+    """
+
+    prompt: Prompt
+    second_look: Prompt | None = None
+    naming: Prompt | None = None
+    side: int = 512
+    threads: int = 4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a row. asked: whether the server was asked for it now; given: whether nothing was to be asked."""
+
+    row: PairRow
+    kind: Kind
+    why: str = ""
+    reply: str = ""
+    asked: bool = False
+    given: bool = False
+
+
+@dataclass
+class Summary:
+    """Counts of rows. kinds: by what became of them; asked: of the server now; given: complete before.
+
+    unnamed: (place of the task, why) where it could not be named.
+    """
+
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    asked: int = 0
+    given: int = 0
+    unnamed: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.kinds.total()
+
+
+def aside_path(out: Path) -> Path:
+    """Where rows are listed that got no answer: refused, of a wrong shape, unanswered, or with an unusable picture."""
+    return out.with_name(f"{out.stem}.aside.jsonl")
+
+
+def rejects_path(out: Path) -> Path:
+    """Where rows are listed whose pictures do not show their instruction."""
+    return out.with_name(f"{out.stem}.rejects.jsonl")
+
+
+def annotate(
+    pairs: Path,
+    out: Path,
+    vlm: Vlm,
+    options: AnnotateOptions,
+    progress: Callable[[Verdict], object] = lambda verdict: None,
+    stopping: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Write `out`, the rows that have all three texts, and beside it what was set aside (`aside_path`, `rejects_path`).
+
+    The files appear once every row has been asked for. progress is called for every row, in order; stopping when the
+    work ends early and what is under way is waited for.
+
+    Raises QuadsError on a bad file of pairs; VlmError where the server cannot be asked any more; InputError where the
+    disk refuses. All answers so far are then in the journal, and the same call goes on.
+    """
+    if out.resolve() == pairs.resolve():
+        raise UsageError(f"{out}: is the file of pairs itself; write to another")
+    stop = functools.partial(_stop, vlm, stopping)
+    summary = Summary()
+    names = {} if options.naming is None else _named(pairs, vlm, options, stop, summary)
+    work = functools.partial(judged, vlm=vlm, options=options)
+    rows = (_writable(filled(row, names), out) for row in read_pairs(pairs))
+    verdicts = in_order(work, rows, options.threads, stop)
+    with ExitStack() as stack:
+        sides = {"aside": stack.enter_context(Lines(aside_path(out)))}
+        if options.second_look is not None:
+            sides["rejected"] = stack.enter_context(Lines(rejects_path(out)))
+        write_pairs(out, _sorted(verdicts, summary, sides, out, progress))
+    return summary
+
+
+def judged(row: PairRow, vlm: Vlm, options: AnnotateOptions) -> Verdict:
+    """A row with its texts filled in, and looked at once more where that is wished."""
+    given, asked = True, False
+    try:
+        if missing(row):
+            outcome = vlm.outcome(description(row, options))
+            given, asked = False, not outcome.replayed
+            if outcome.kind != "answered":
+                return _set_aside(row, outcome)
+            row = described(row, outcome.values)
+        if options.second_look is not None:
+            outcome = vlm.outcome(look(row, options.second_look, options.side))
+            given, asked = False, asked or not outcome.replayed
+            if outcome.kind != "answered":
+                return _set_aside(row, outcome)
+            if not outcome.values["shown"]:
+                return Verdict(row, "rejected", str(outcome.values["reason"]), asked=asked)
+    except PictureError as error:
+        return Verdict(row, "unusable", str(error))
+    return Verdict(row, "kept", asked=asked, given=given)
+
+
+def missing(row: PairRow) -> bool:
+    """Whether a text is to be asked for."""
+    return any(getattr(row, name) is None for name in FIELDS.values())
+
+
+def described(row: PairRow, values: Mapping[str, Any]) -> PairRow:
+    """The row with what is null filled from a reply."""
+    return replace(row, **{ours: values[theirs] for theirs, ours in FIELDS.items() if getattr(row, ours) is None})
+
+
+def description(row: PairRow, options: AnnotateOptions) -> Question:
+    """What the two pictures show, and the edit between them."""
+    return _question(row, options.prompt, REPLY, options.side)
+
+
+def look(row: PairRow, prompt: Prompt, side: int) -> Question:
+    """Whether the pictures show the instruction."""
+    text = prompt.with_words(instruction=row.instruction or "")
+    return replace(_question(row, prompt, LOOK, side), text=text)
+
+
+def _question(row: PairRow, prompt: Prompt, schema: Mapping[str, Any], side: int) -> Question:
+    pictures = pictures_hash((row.before, row.after), STRIP, side)
+    about = {"before": row.before.name, "after": row.after.name, "task": row.task}
+    return Question(prompt, schema, pictures, lambda: [open_strip(row.before, row.after, side)], about=about)
+
+
+def _set_aside(row: PairRow, outcome: Outcome) -> Verdict:
+    kind: Kind = outcome.kind if outcome.kind != "answered" else "bad"
+    return Verdict(row, kind, outcome.why, outcome.reply, asked=not outcome.replayed)
+
+
+def _named(
+    pairs: Path, vlm: Vlm, options: AnnotateOptions, stop: Callable[[], None], summary: Summary
+) -> Mapping[str, Names]:
+    assert options.naming is not None
+    names, summary.unnamed = name_groups(pairs, vlm, options.naming, options.side, options.threads, stop)
+    return names
+
+
+def _stop(vlm: Vlm, stopping: Callable[[], object]) -> None:
+    vlm.stop()
+    stopping()
+
+
+def _writable(row: PairRow, out: Path) -> PairRow:
+    """The row, known to fit into the file: shown before anything is asked and paid for."""
+    pair_line(row, out)
+    return row
+
+
+def _sorted(
+    verdicts: Iterator[Verdict],
+    summary: Summary,
+    sides: Mapping[str, Lines],
+    out: Path,
+    progress: Callable[[Verdict], object],
+) -> Iterator[PairRow]:
+    """The rows that are kept; the others go to files of their own."""
+    for verdict in verdicts:
+        summary.kinds[verdict.kind] += 1
+        summary.asked += verdict.asked
+        summary.given += verdict.given
+        if verdict.kind == "kept":
+            yield verdict.row
+        else:
+            values = json.loads(pair_line(verdict.row, out))
+            values |= {"kind": verdict.kind, "why": verdict.why, "reply": verdict.reply}
+            sides["rejected" if verdict.kind == "rejected" else "aside"].add(values)
+        progress(verdict)
+
+
+class Lines:
+    """A file of JSON lines that appears whole once its block ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._stack = path, ExitStack()
+        self._file: BinaryIO
+
+    def __enter__(self) -> Lines:
+        try:
+            part = self._stack.enter_context(writing_whole(self._path))
+            self._file = self._stack.enter_context(part.open("wb"))
+        except OSError as error:
+            raise self._refused(error) from error
+        return self
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Append one line."""
+        try:
+            self._file.write((json.dumps(values, ensure_ascii=False) + "\n").encode(errors="replace"))
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def __exit__(self, *failure: Any) -> None:
+        try:
+            self._stack.__exit__(*failure)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> InputError:
+        return InputError(f"{self._path}: cannot be written ({reason(error)}); free some space and run the same again")
