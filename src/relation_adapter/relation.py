@@ -104,16 +104,21 @@ class Relation:
 
 
 def fingerprint(design: ModelConfig, projector: nn.Module) -> str:
-    """What must agree for a relation to mean the same to two models: design and projector weights, 16 hex digits.
+    """What must agree for a relation to mean the same to two models: design and projector weights, 16 hex digits."""
+    values = to_dict(design)
+    return weights_mark({key: values[key] for key in _DESIGN_FIELDS}, projector)
+
+
+def weights_mark(values: Any, *modules: nn.Module) -> str:
+    """16 hex digits that stand for some plain values and the weights of modules.
 
     A few values of every weight, rounded to bfloat16, stand for all of it: cheap at 1.2 billion, and the same after
     the model was stored or loaded in half precision.
     """
     import torch
 
-    values = to_dict(design)
-    digest = hashlib.sha256(json.dumps({key: values[key] for key in _DESIGN_FIELDS}).encode())
-    for name, weight in sorted(projector.state_dict().items()):
+    digest = hashlib.sha256(json.dumps(values).encode())
+    for name, weight in (item for module in modules for item in sorted(module.state_dict().items())):
         sample = weight.flatten()[:: max(1, weight.numel() // 64)].detach().cpu()
         digest.update(f"{name}{tuple(weight.shape)}".encode())
         digest.update(sample.to(torch.bfloat16).view(torch.int16).numpy().tobytes())

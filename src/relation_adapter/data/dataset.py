@@ -32,6 +32,11 @@ class Batch:
     def __len__(self) -> int:
         return self.source.shape[0]
 
+    @property
+    def change(self) -> Tensor:
+        """Mean square (B,) between source and target: the error of doing nothing."""
+        return (self.source - self.target).square().mean(dim=(1, 2, 3))
+
 
 @dataclass(frozen=True)
 class ProceduralMix:

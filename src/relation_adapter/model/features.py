@@ -21,12 +21,30 @@ def encode_pictures(
     """
     posterior = vae.encode(pictures.to(vae.dtype)).latent_dist
     if how == "mode":
-        latents = posterior.mode()
-    else:
-        from diffusers.utils.torch_utils import randn_tensor
+        return _scaled(vae, posterior.mode())
+    from diffusers.utils.torch_utils import randn_tensor
 
-        noise = randn_tensor(posterior.mean.shape, generator=generator, device=pictures.device, dtype=vae.dtype)
-        latents = posterior.mean + posterior.std * noise
+    noise = randn_tensor(posterior.mean.shape, generator=generator, device=pictures.device, dtype=vae.dtype)
+    return _scaled(vae, posterior.mean + posterior.std * noise)
+
+
+def latent_moments(vae: Any, pictures: Tensor, how: str = "mode") -> Tensor:
+    """What `sample_moments` needs to do as `encode_pictures` does: (B, 1, C, h, w), or (B, 2, C, h, w) to `sample`."""
+    posterior = vae.encode(pictures.to(vae.dtype)).latent_dist
+    if how == "mode":
+        return _scaled(vae, posterior.mode())[:, None]
+    return torch.stack([_scaled(vae, posterior.mean), posterior.std * vae.config.scaling_factor], dim=1)
+
+
+def sample_moments(moments: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Latents (B, C, h, w) of `latent_moments`: the mode, or a sample where there is a deviation."""
+    if moments.shape[1] == 1:
+        return moments[:, 0]
+    mean, deviation = moments.unbind(dim=1)
+    return mean + deviation * torch.randn(mean.shape, generator=generator).to(mean)
+
+
+def _scaled(vae: Any, latents: Tensor) -> Tensor:
     scaled: Tensor = (latents - vae.config.shift_factor) * vae.config.scaling_factor
     return scaled
 

@@ -32,10 +32,17 @@ def pair_features(
 
     preparation: `published` or `square`, see `encode_relation`; None: the design's.
     """
+    before, after = zip(*pairs, strict=True)
+    return picture_features(pipe, before, device, preparation), picture_features(pipe, after, device, preparation)
+
+
+def picture_features(
+    pipe: Any, pictures: Sequence[Image.Image], device: torch.device, preparation: str | None = None
+) -> Tensor:
+    """Features (1, K, N, F) of K pictures, as `pair_features`."""
     design: ModelConfig = pipe.adapter.design
     features = _latents if design.image_features == "latents" else _siglip
-    before, after = ([_prepared(pair[side], design, preparation) for pair in pairs] for side in (0, 1))
-    return features(pipe, before, device), features(pipe, after, device)
+    return features(pipe, [_prepared(picture, design, preparation) for picture in pictures], device)
 
 
 def _prepared(image: Image.Image, design: ModelConfig, preparation: str | None) -> Image.Image:

@@ -17,12 +17,14 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from relation_adapter.config import to_dict
+from relation_adapter.data.cached import CachedBatches, FeatureBatch, FeatureCache
 from relation_adapter.data.dataset import Batch, ProceduralBatches
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.files import SHIPPED, locked_folder, reason, remove_parts, write_whole
 from relation_adapter.model.components import Components, build
 from relation_adapter.model.flow import sample_times
 from relation_adapter.model.weights import load_model, read_info, save_model
+from relation_adapter.train.cache_features import told
 from relation_adapter.train.loss import flow_errors, weigh
 from relation_adapter.train.presets import TrainConfig
 from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
@@ -31,6 +33,7 @@ from relation_adapter.train.validate import validate
 MODEL_NAME = "model.safetensors"
 LOG_NAME = "log.jsonl"
 LOG_EVERY = 10  # steps
+AnyBatch = Batch | FeatureBatch
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -103,16 +106,25 @@ def _write_config(config: TrainConfig, folder: Path) -> None:
         raise InputError(f"{folder / 'config.json'}: cannot be written ({reason(error)}); free some space") from error
 
 
-def _loader(config: TrainConfig, first: int) -> Iterable[Batch]:
+def _loader(config: TrainConfig, first: int) -> Iterable[AnyBatch]:
     """The batches of the steps from `first` on, in order, made ahead by worker processes."""
-    batches = ProceduralBatches(config.data, config.batch, config.steps, config.seed)
+    batches = _batches(config)
     workers: dict[str, Any] = (
         {"num_workers": config.workers, "prefetch_factor": 4, "worker_init_fn": _ignore_stop} if config.workers else {}
     )
     return DataLoader(batches, batch_size=None, sampler=range(first, config.steps), **workers)
 
 
-def _step(components: Components, state: TrainState, batch: Batch) -> tuple[torch.Tensor, float]:
+def _batches(config: TrainConfig) -> ProceduralBatches | CachedBatches:
+    """What is trained on. Raises UsageError where a cache was made for another design."""
+    if config.cache is None:
+        return ProceduralBatches(config.data, config.batch, config.steps, config.seed)
+    cache = FeatureCache(config.cache)
+    cache.check_design(told(config.model))
+    return CachedBatches(cache, config.batch, config.steps, config.seed)
+
+
+def _step(components: Components, state: TrainState, batch: AnyBatch) -> tuple[torch.Tensor, float]:
     """One optimiser step; returns every quad's error (B,) and the seconds it took."""
     start = time.perf_counter()
     config, parameters = state.config, list(state.parameters.values())
@@ -171,9 +183,9 @@ def _ignore_stop(worker: int) -> None:
         signal.signal(name, signal.SIG_IGN)
 
 
-def _row(state: TrainState, batch: Batch, errors: torch.Tensor, seconds: float) -> dict[str, Any]:
+def _row(state: TrainState, batch: AnyBatch, errors: torch.Tensor, seconds: float) -> dict[str, Any]:
     """A line of the log: the batch's error over that of doing nothing, and the speed."""
-    nothing = (batch.source - batch.target).square().mean()
+    nothing = batch.change.mean()
     return {
         "step": state.step,
         "quads": state.step * state.config.batch,
@@ -184,14 +196,16 @@ def _row(state: TrainState, batch: Batch, errors: torch.Tensor, seconds: float) 
 
 
 def _provenance(state: TrainState) -> dict[str, Any]:
-    # Without the path of the weights it began with, which says something of one machine alone.
-    told = to_dict(state.config) | {"model": state.config.model.name, "init": state.config.init is not None}
+    # Without the paths of weights and cache, which say something of one machine alone.
+    config = state.config
+    settings = to_dict(config) | {"model": config.model.name, "init": config.init is not None}
+    settings["cache"] = config.cache is not None
     return {
-        "trained_on": "procedural",
+        "trained_on": "procedural" if config.cache is None else "cached features",
         "steps": state.step,
         "quads": state.step * state.config.batch,
         "seed": state.config.seed,
-        "train": told,
+        "train": settings,
     }
 
 

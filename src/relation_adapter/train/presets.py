@@ -17,6 +17,7 @@ class TrainConfig:
 
     model: ModelConfig
     data: ProceduralMix = field(default_factory=ProceduralMix)
+    cache: str | None = None  # a folder of `data cache` to draw from instead of `data`
     init: str | None = None  # a weights file to begin with; null: fresh weights
     seed: int = 0
     steps: int = 1000

@@ -1,0 +1,310 @@
+"""Writing a cache of features: safetensors shards, the quads as keys into them, and a manifest that tells how.
+
+The same call again encodes what is missing or has changed, and nothing twice. What lies in a folder depends on the
+quads and the encoders alone, not on how often the writing was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from relation_adapter.data.cache_plan import CacheRow, Encoders, Plan, Shard, entry, make_plan, opened
+from relation_adapter.data.cached import FORMAT, MANIFEST_NAME, QUADS_NAME, VERSION, read_manifest, shard_path
+from relation_adapter.data.schema import Quad
+from relation_adapter.errors import InputError, PictureError, UsageError, WeightsError
+from relation_adapter.files import locked_folder, reason, remove_parts, write_whole, writing_whole
+from relation_adapter.header import Header, read_header
+from relation_adapter.images import Size, open_picture
+
+AHEAD = 4  # pictures opened ahead for each worker
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """shard_entries, shard_bytes: of one file at most; a kill loses the work on one. workers: threads that open
+    pictures. check: read every shard and compare its checksum, not its header alone.
+    """
+
+    shard_entries: int = 512
+    shard_bytes: int = 256_000_000
+    workers: int = 2
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call did: pictures and texts encoded and found, quads kept, and what was wrong with the quads left out."""
+
+    encoded: int
+    found: int
+    quads: int
+    problems: tuple[str, ...]
+    manifest: Path
+
+
+def write_cache(
+    quads: Iterable[Quad],
+    folder: Path,
+    encoders: Encoders,
+    options: CacheOptions | None = None,
+    hear: Callable[[Plan], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Summary:
+    """Encode all that the quads need into a folder.
+
+    hear(plan) is called once all pictures were looked at, before the first is encoded; progress(n) for every n
+    entries that are there. A quad is left out where a picture of it cannot be used, or it has no target.
+
+    Raises:
+        UsageError: another process works in the folder, it holds something else, or the disk has no room.
+        InputError: the disk refuses. QuadsError: from the quads' own file.
+    """
+    options = options or CacheOptions()
+    with locked_folder(folder):
+        if (folder / MANIFEST_NAME).exists():
+            read_manifest(folder)
+        remove_parts(folder)
+        plan = make_plan(quads, encoders)
+        if not plan.rows:
+            raise UsageError(f"{folder}: no quad can be used; {next(iter(plan.wrong), 'there are none')}")
+        hear(plan)
+        _check_room(plan, folder)
+        writer = _Writer(folder, encoders, options, progress)
+        shards = list(plan.shards(options.shard_entries, options.shard_bytes))
+        for shard in shards:
+            writer.bring(shard)
+        kept = _write_rows(plan, folder, writer.failed)
+        writer.finish(shards, kept, plan)
+    return Summary(writer.encoded, writer.found, kept, _problems(plan, writer.failed), folder / MANIFEST_NAME)
+
+
+class _Writer:
+    """Brings the shards of a folder up to date, one by one."""
+
+    def __init__(
+        self, folder: Path, encoders: Encoders, options: CacheOptions, progress: Callable[[int], None]
+    ) -> None:
+        self.folder, self.encoders, self.options, self.progress = folder, encoders, options, progress
+        self.encoded = self.found = 0
+        self.failed: dict[str, str] = {}
+        self.sums: dict[str, str] = dict(_shards_of(folder))
+        self.old = _Old(folder, encoders, self.sums if options.check else {})
+
+    def bring(self, shard: Shard) -> None:
+        """Leave a shard that is right as it is, or write it, with what others of the folder hold already."""
+        path = shard_path(self.folder, shard.name)
+        header = self.old.headers.get(shard.name)
+        failed = {} if header is None else json.loads(header.metadata["failed"])
+        if header is not None and sorted([*json.loads(header.metadata["keys"]), *failed]) == shard.keys:
+            self.found += len(shard.keys)
+            self.progress(len(shard.keys))
+        else:
+            failed = self._write(shard, path)
+        self.failed |= {entry(shard.kind, key, shard.size): why for key, why in failed.items()}
+
+    def _write(self, shard: Shard, path: Path) -> dict[str, str]:
+        """Encode, save, and note the checksum; what is wrong with pictures that cannot be opened."""
+        made, failed = self.old.rows(shard), {}
+        self.found += len(made)
+        self.progress(len(made))
+        missing = [key for key in shard.keys if key not in made]
+        for key, value in _encoded(shard, missing, self.encoders, self.options.workers):
+            if isinstance(value, str):
+                failed[key] = value
+            else:
+                made[key] = value
+            self.encoded += 1
+            self.progress(1)
+        keys = sorted(made)
+        tensors = {name: torch.stack([made[key][name] for key in keys]) for name in made[keys[0]]} if keys else {}
+        metadata = {
+            "format": FORMAT,
+            "mark": self.encoders.marks[shard.kind],
+            "keys": json.dumps(keys),
+            "failed": json.dumps(failed, sort_keys=True),
+        }
+        try:
+            with writing_whole(path) as part:
+                save_file(tensors, part, metadata)
+            self.sums[shard.name] = _sum(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{path}: cannot be written ({reason(error)}); free some space and run the same again"
+            ) from error
+        return failed
+
+    def finish(self, shards: Sequence[Shard], quads: int, plan: Plan) -> None:
+        """Write the manifest, then remove shards that nothing asks for any more."""
+        names = [shard.name for shard in shards]
+        for name in names:
+            if name not in self.sums:
+                self.sums[name] = _sum(shard_path(self.folder, name))
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "design": dict(self.encoders.told),
+            "marks": dict(self.encoders.marks),
+            "dtype": str(self.encoders.dtype).removeprefix("torch."),
+            "quads": quads,
+            "entries": plan.entries(),
+            "bytes": plan.bytes(),
+            "shards": {name: self.sums[name] for name in names},
+        }
+        _save(self.folder / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True).encode())
+        for path in self.folder.glob("*.safetensors"):
+            if path.stem not in names and _is_ours(path):
+                path.unlink()
+
+
+class _Old:
+    """What the shards that lie in a folder hold for these encoders."""
+
+    def __init__(self, folder: Path, encoders: Encoders, sums: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.headers: dict[str, Header] = {}
+        self.places: dict[str, dict[str, str]] = {}  # group -> key -> shard
+        for path in sorted(folder.glob("*.safetensors")):
+            header = _usable(path, encoders)
+            if header is not None and (path.stem not in sums or sums[path.stem] == _sum(path)):
+                self.headers[path.stem] = header
+                group = path.stem.partition("-of-")[0].rpartition("-")[0]
+                keys = json.loads(header.metadata["keys"])
+                self.places.setdefault(group, {}).update(dict.fromkeys(keys, path.stem))
+
+    def rows(self, shard: Shard) -> dict[str, dict[str, Tensor]]:
+        """What is there of a shard, by key: in its own file, or in those of a cache with fewer or more shards."""
+        places = self.places.get(shard.group, {})
+        wanted: dict[str, list[str]] = {}
+        for key in shard.keys:
+            if key in places:
+                wanted.setdefault(places[key], []).append(key)
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, keys in wanted.items():
+            numbers = {key: number for number, key in enumerate(json.loads(self.headers[name].metadata["keys"]))}
+            tensors = load_file(shard_path(self.folder, name))
+            # Copies: the file may be replaced while they are in use.
+            found |= {key: {k: v[numbers[key]].clone() for k, v in tensors.items()} for key in keys}
+        return found
+
+
+def _usable(path: Path, encoders: Encoders) -> Header | None:
+    """The header of a shard that these encoders wrote, whole and of the right shapes."""
+    try:
+        header = read_header(path)
+        keys = json.loads(header.metadata["keys"])
+        json.loads(header.metadata["failed"])
+    except (WeightsError, KeyError, ValueError):
+        return None
+    kind, size = _group_of(path.stem)
+    if kind not in encoders.marks or header.metadata.get("mark") != encoders.marks[kind]:
+        return None
+    shapes = {name: (len(keys), *shape) for name, shape in encoders.shapes(kind, size).items()} if keys else {}
+    return header if {name: shape for name, (_, shape) in header.tensors.items()} == shapes else None
+
+
+def _group_of(stem: str) -> tuple[Any, Size | None]:
+    """Kind and bucket of a shard's name."""
+    kind, *rest = stem.split("-")
+    sides = rest[0].split("x") if len(rest) == 4 else []
+    return kind, (int(sides[0]), int(sides[1])) if len(sides) == 2 and "".join(sides).isdecimal() else None
+
+
+def _encoded(
+    shard: Shard, keys: Sequence[str], encoders: Encoders, workers: int
+) -> Iterator[tuple[str, dict[str, Tensor] | str]]:
+    """Every key with its tensors, each encoded alone (batches round differently), or with what is wrong with it."""
+    encode = encoders.encode[shard.kind]
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[tuple[str, Future[Any]]] = []
+        for key in keys:
+            waiting.append((key, pool.submit(opened, shard, shard.wanted[key], open_picture)))
+            if len(waiting) > AHEAD * workers:
+                yield _one(*waiting.pop(0), encode, encoders)
+        for key, future in waiting:
+            yield _one(key, future, encode, encoders)
+
+
+def _one(key: str, future: Future[Any], encode: Callable[[Any], dict[str, Tensor]], encoders: Encoders) -> Any:
+    try:
+        given = future.result()
+    except PictureError as error:
+        return key, str(error)
+    return key, {name: value.detach().to("cpu", encoders.dtype).contiguous() for name, value in encode(given).items()}
+
+
+def _write_rows(plan: Plan, folder: Path, failed: dict[str, str]) -> int:
+    """The quads whose pictures could all be encoded, as keys; how many."""
+    kept = 0
+    try:
+        with writing_whole(folder / QUADS_NAME) as part, part.open("w", encoding="utf-8") as file:
+            for row in plan.rows:
+                if failed and (wrong := [failed[name] for name in row.entries if name in failed]):
+                    plan.leave(wrong[0])
+                    continue
+                file.write(row_line(row))
+                kept += 1
+    except OSError as error:
+        raise InputError(f"{folder / QUADS_NAME}: cannot be written ({reason(error)}); free some space") from error
+    return kept
+
+
+def row_line(row: CacheRow) -> str:
+    """A quad of a cache as one line."""
+    return json.dumps(asdict(row), ensure_ascii=False) + "\n"
+
+
+def _problems(plan: Plan, failed: dict[str, str]) -> tuple[str, ...]:
+    unused = set(failed.values()) - plan.wrong.keys()
+    told = [f"{why} ({count:,} quad{'s' if count > 1 else ''} left out)" for why, count in plan.wrong.items()]
+    return (*told, *sorted(unused))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a shard: others that lie in the folder are nobody's to remove."""
+    try:
+        return read_header(path).metadata.get("format") == FORMAT
+    except WeightsError:
+        return bool(re.fullmatch(r"(features|latents|text)-.*-of-\d+", path.stem))
+
+
+def _check_room(plan: Plan, folder: Path) -> None:
+    """Raise UsageError where what is still to be written does not fit on the disk."""
+    there = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    needs, free = sum(plan.bytes().values()) - there, shutil.disk_usage(folder).free
+    if needs > free:
+        raise UsageError(
+            f"{folder}: {needs / 1e9:.1f} GB are still to be written and {free / 1e9:.1f} GB are free; choose another "
+            "disk, or fewer quads"
+        )
+
+
+def _shards_of(folder: Path) -> dict[str, str]:
+    try:
+        return dict(read_manifest(folder)["shards"])
+    except InputError:
+        return {}
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free some space") from error

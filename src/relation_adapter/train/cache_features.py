@@ -1,0 +1,131 @@
+"""The encoders of a model, as `data cache` needs them: pictures and instructions to what the loss reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from relation_adapter.config import ModelConfig, to_dict
+from relation_adapter.data.buckets import Buckets
+from relation_adapter.data.cache_plan import Encoders, Kind, Shapes
+from relation_adapter.images import Size
+from relation_adapter.model.features import latent_moments
+from relation_adapter.pipeline.encoders import encode_texts, picture_features
+from relation_adapter.pipeline.pictures import to_tensor
+from relation_adapter.relation import weights_mark
+
+# What of a design decides what its features are; the same fields say whether a cache fits a model.
+FEATURES = ("image_features", "feature_dim", "exemplar_preparation", "exemplar_size", "position_features")
+LATENTS = ("source_latents", "pixel_factor")
+TEXT = ("text", "text_length")
+PARTS: dict[Kind, tuple[str, ...]] = {"latents": ("vae",), "text": ("text_encoder", "text_encoder_2")}
+
+
+def told(design: ModelConfig) -> dict[str, Any]:
+    """The choices of a design that a cache depends on, as plain values."""
+    values = to_dict(design)
+    channels = design.transformer.out_channels // 4
+    return {name: values[name] for name in (*FEATURES, *LATENTS, *TEXT)} | {"latent_channels": channels}
+
+
+def encoders(pipe: Any, device: torch.device, dtype: torch.dtype | None = None, area: int | None = None) -> Encoders:
+    """What turns pictures and instructions into what this pipeline's model is trained on.
+
+    pipe: a `RelationPipeline`; of its adapter the design alone is asked, its transformer may be None. dtype: on disk;
+    None: that of the encoders. area: px, of source and target; None: the design's.
+    """
+    design: ModelConfig = pipe.design
+    parts = [getattr(pipe, name) for name in ("vae", "image_encoder", "text_encoder", "text_encoder_2")]
+    for part in filter(None, parts):
+        part.to(device).eval()
+    dtype = dtype or pipe.vae.dtype
+    encode: dict[Kind, Callable[[Any], dict[str, Tensor]]] = {
+        "features": _silently(lambda picture: {"features": picture_features(pipe, [picture], device)[0, 0]}),
+        "latents": _silently(lambda picture: {"latents": _latents(pipe, picture, device)}),
+    }
+    if design.text != "none":
+        encode["text"] = _silently(lambda text: _text(pipe, text, device))
+    return Encoders(
+        encode=encode,
+        marks={kind: _mark(kind, pipe, dtype) for kind in encode},
+        shapes=lambda kind, size: _shapes(pipe, kind, size),
+        told=told(design),
+        buckets=Buckets(area or design.native_area, pipe.multiple),
+        dtype=dtype,
+        empty_text="" if design.text == "instruction" else None,
+    )
+
+
+def _silently(encode: Callable[[Any], dict[str, Tensor]]) -> Callable[[Any], dict[str, Tensor]]:
+    """Without gradients."""
+
+    def call(given: Any) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return encode(given)
+
+    return call
+
+
+def _latents(pipe: Any, picture: Image.Image, device: torch.device) -> Tensor:
+    return latent_moments(pipe.vae, to_tensor(picture).to(device), pipe.design.source_latents)[0]
+
+
+def _text(pipe: Any, text: str, device: torch.device) -> dict[str, Tensor]:
+    tokens, pooled = encode_texts(pipe, [text], device)
+    return {"text": tokens[0], "pooled": pooled[0]}
+
+
+def _shapes(pipe: Any, kind: Kind, size: Size | None) -> Shapes:
+    """Of the tensors of one picture or text, known before any is encoded."""
+    design: ModelConfig = pipe.design
+    if kind == "text":
+        shape = design.transformer
+        return {"text": (design.text_length, shape.joint_attention_dim), "pooled": (shape.pooled_projection_dim,)}
+    if kind == "features":
+        return {"features": (_patches(pipe), design.feature_dim)}
+    assert size is not None
+    moments, factor = (1 if design.source_latents == "mode" else 2), pipe.multiple // 2
+    return {"latents": (moments, design.transformer.out_channels // 4, size[1] // factor, size[0] // factor)}
+
+
+def _patches(pipe: Any) -> int:
+    """Features of one exemplar."""
+    if pipe.design.image_features == "siglip_pooled":
+        return 1
+    if pipe.design.image_features == "latents":
+        return int(pipe.design.exemplar_size // pipe.multiple) ** 2
+    sees = pipe.image_encoder.config
+    return int(sees.image_size // sees.patch_size) ** 2
+
+
+def _mark(kind: Kind, pipe: Any, dtype: torch.dtype) -> str:
+    """Stands for all that the tensors of a kind depend on: the encoder's weights, the preparation, the form."""
+    values = to_dict(pipe.design)
+    seen_by_vae = pipe.design.image_features == "latents"
+    names = PARTS.get(kind, ("vae",) if seen_by_vae else ("image_encoder",))
+    fields = {"features": FEATURES, "latents": LATENTS, "text": TEXT}[kind]
+    parts = [getattr(pipe, name) for name in names]
+    plain: dict[str, Any] = {name: values[name] for name in fields} | {"dtype": str(dtype)}
+    plain["encoders"] = [str(part.dtype) for part in parts]
+    if "vae" in names:
+        plain["scale"] = [pipe.vae.config.scaling_factor, pipe.vae.config.shift_factor]
+    if "image_encoder" in names:
+        plain["processor"] = _plain(pipe.image_processor.to_dict())
+    if kind == "text":
+        plain["words"] = [_words(pipe.tokenizer), _words(pipe.tokenizer_2)]
+    return weights_mark(plain, *parts)
+
+
+def _words(tokenizer: Any) -> str:
+    words: Mapping[str, int] = tokenizer.get_vocab()
+    return hashlib.sha256(json.dumps(sorted(words.items())).encode()).hexdigest()
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(values[name]) for name in sorted(values)}
