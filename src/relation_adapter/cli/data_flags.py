@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, get_args
 
-from relation_adapter.cli import flags
+from relation_adapter.cli import flags, pair_flags
 from relation_adapter.data.schema import Category, Split
 
 Command = Callable[..., Callable[[argparse.Namespace], int]]
@@ -25,7 +25,7 @@ nothing."""
 
 
 def add(data: argparse.ArgumentParser, command: Command) -> None:
-    """`data procedural`; command looks up the function that runs it."""
+    """All data commands; command looks up the function that runs one."""
     commands = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     procedural = commands.add_parser("procedural", help="quads with a computed target", description=PROCEDURAL)
     procedural.set_defaults(
@@ -33,6 +33,7 @@ def add(data: argparse.ArgumentParser, command: Command) -> None:
     )
     _add_where(procedural)
     _add_which(procedural.add_argument_group("which quads"))
+    pair_flags.add(commands, command)
 
 
 def _add_where(procedural: argparse.ArgumentParser) -> None:

@@ -1,0 +1,114 @@
+"""What every reader yields: a pair it has found, or what it could not use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from relation_adapter.data.rows import plain_text, word
+from relation_adapter.data.schema import WORDS
+from relation_adapter.errors import QuadsError, UsageError
+from relation_adapter.files import reason
+from relation_adapter.images import READ_FORMATS
+
+Picture = Path | bytes
+
+# Names under which other forms keep what a row keeps.
+TEXTS = {
+    "task": "task",
+    "category": "category",
+    "split": "split",
+    "instruction": "instruction",
+    "edit_instruction": "instruction",
+    "text": "instruction",
+    "before_description": "before_description",
+    "left_image_description": "before_description",
+    "after_description": "after_description",
+    "right_image_description": "after_description",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pair as a source has it.
+
+    where: file:line, or what else tells a person where it is from. name: of its pictures, a relative path without
+    suffix. pictures: before and after, or one in which they are glued, before on the left. texts: fields of the row.
+    stamp: when the source was last changed, ns.
+    """
+
+    where: str
+    name: str
+    pictures: tuple[Picture, ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    stamp: int = 0
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Something in a source that gives no pair, and why: one line with the remedy."""
+
+    why: str
+
+
+Reader = Iterator[Found | Unusable]
+
+
+def texts_of(where: str, item: Mapping[str, object]) -> dict[str, str]:
+    """The fields of a row that an item of any form holds; other keys are left. Raises QuadsError."""
+    texts: dict[str, str] = {}
+    for key, name in TEXTS.items():
+        value = item.get(key)
+        if value is None or value == "":
+            continue
+        text = plain_text(f"{where}: {key}", value)
+        texts.setdefault(name, word(f"{where}: {key}", text, WORDS[name]) if name in WORDS else text)
+    return texts
+
+
+def task_of(folder: Path, root: Path) -> str:
+    """The task of pictures in a folder: its name, or that of the folder above `Group1` and the like."""
+    if re.fullmatch(r"group[ _-]?\d*", folder.name, re.IGNORECASE) and folder != root:
+        folder = folder.parent
+    return (folder if folder.name else folder.resolve()).name
+
+
+def folders_in(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder below `root`, itself first, with the names of its files; in the order that a person would count.
+
+    Hidden ones, and folders that are links, are left out. Raises UsageError where `root` cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: cannot be read ({reason(error)}); check the path and its permissions")
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+        yield Path(folder), sorted((name for name in names if not name.startswith(".")), key=natural)
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """A key that puts `Group2` before `Group10`."""
+    parts = re.split(r"([0-9]{1,18})", text)
+    return tuple((int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts))
+
+
+def picture_names(names: Iterable[str]) -> list[str]:
+    """Those that end as a picture's name does."""
+    known = Image.registered_extensions()
+    return [name for name in names if known.get(os.path.splitext(name)[1].lower()) in READ_FORMATS]
+
+
+def stamp_of(*paths: Path) -> int:
+    """When the youngest of some files was changed, ns."""
+    return max(path.stat().st_mtime_ns for path in paths)
+
+
+def unusable(error: QuadsError) -> Unusable:
+    """A row refused, as the reader tells it."""
+    return Unusable(str(error))
