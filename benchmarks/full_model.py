@@ -10,6 +10,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, SiglipVisionConfig, SiglipVisionModel, T5Config, T5EncoderModel
 
 from relation_adapter.config import MODELS, preset, to_dict
+from relation_adapter.model import twin_files
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.components import Components, assemble, build_transformer, tiny
 from relation_adapter.model.lora import add_lora
@@ -17,48 +18,6 @@ from relation_adapter.pipeline.memory import KEPT
 
 LORA_RANK = 128
 NF4_BLOCK = 64  # weights that share a float32 scale
-
-# As the published folders have them: FLUX.1-dev's vae, text_encoder and text_encoder_2; siglip-so400m-patch14-384.
-VAE: dict[str, Any] = {
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "norm_num_groups": 32,
-    "sample_size": 1024,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-    "shift_factor": 0.1159,
-    "scaling_factor": 0.3611,
-}
-CLIP = {
-    "vocab_size": 49408,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-    "bos_token_id": 0,
-    "eos_token_id": 2,
-}
-T5 = {
-    "vocab_size": 32128,
-    "d_model": 4096,
-    "d_ff": 10240,
-    "d_kv": 64,
-    "num_heads": 64,
-    "num_layers": 24,
-    "feed_forward_proj": "gated-gelu",
-}
-SIGLIP = {
-    "hidden_size": 1152,
-    "intermediate_size": 4304,
-    "num_hidden_layers": 27,
-    "num_attention_heads": 16,
-    "image_size": 384,
-    "patch_size": 14,
-}
 
 
 def full_components(
@@ -73,10 +32,10 @@ def full_components(
     torch.set_default_dtype(dtype)
     try:
         components = assemble(transformer or build_transformer(design.transformer), RelationAdapter(to_dict(design)))
-        components.vae = AutoencoderKL(**VAE)
-        components.text_encoder = CLIPTextModel(CLIPTextConfig(**CLIP))
-        components.text_encoder_2 = T5EncoderModel(T5Config(**T5))
-        components.image_encoder = SiglipVisionModel(SiglipVisionConfig(**SIGLIP))
+        components.vae = AutoencoderKL.from_config(twin_files.VAE)
+        components.text_encoder = CLIPTextModel(CLIPTextConfig(**twin_files.CLIP))
+        components.text_encoder_2 = T5EncoderModel(T5Config(**twin_files.T5))
+        components.image_encoder = SiglipVisionModel(SiglipVisionConfig(**twin_files.SIGLIP["vision_config"]))
         if lora_rank:
             add_lora(components.transformer, lora_rank)
     finally:
