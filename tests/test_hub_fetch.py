@@ -158,6 +158,15 @@ def test_one_that_breaks_off_for_good_keeps_the_whole_files(
     assert hub.sent() == ["model.safetensors"]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Heard also where a shell started the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_download_and_the_next_goes_on(hub: FakeHub, places: Places) -> None:
     def stop(name: str) -> None:
         if name == "model.safetensors":
