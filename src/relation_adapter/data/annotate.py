@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from relation_adapter.data.naming import Names, filled, name_groups
+from relation_adapter.data.naming import AHEAD, Names, filled, name_groups
+from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, pair_line, read_pairs, write_pairs
 from relation_adapter.data.strips import STRIP, open_strip, pictures_hash
 from relation_adapter.errors import InputError, PictureError, UsageError
 from relation_adapter.files import reason, writing_whole
 from relation_adapter.vlm.asking import Outcome, Question, Vlm
-from relation_adapter.vlm.in_order import in_order
 from relation_adapter.vlm.prompts import Prompt
 from relation_adapter.vlm.schema import object_schema
 
@@ -115,7 +115,7 @@ def annotate(
     names = {} if options.naming is None else _named(pairs, vlm, options, stop, summary)
     work = functools.partial(judged, vlm=vlm, options=options)
     rows = (_writable(filled(row, names), out) for row in read_pairs(pairs))
-    verdicts = in_order(work, rows, options.threads, stop)
+    verdicts = in_order(work, rows, options.threads, stop, AHEAD)
     with ExitStack() as stack:
         sides = {"aside": stack.enter_context(Lines(aside_path(out)))}
         if options.second_look is not None:

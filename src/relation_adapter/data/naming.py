@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, read_pairs
 from relation_adapter.data.schema import Category
 from relation_adapter.data.strips import SHEET, open_sheet, pictures_hash
 from relation_adapter.errors import PictureError
 from relation_adapter.vlm.asking import Outcome, Question, Vlm
-from relation_adapter.vlm.in_order import in_order
 from relation_adapter.vlm.prompts import Prompt
 from relation_adapter.vlm.schema import object_schema
 
 REPLY = object_schema(task={"type": "string"}, category={"type": "string", "enum": list(get_args(Category))})
 SHOWN = 4  # pairs
+AHEAD = 16  # questions a thread: one that waits for a busy server does not hold up the others
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def name_groups(
     work = functools.partial(_outcome, vlm=vlm, prompt=prompt, side=side)
     names: dict[str, Names] = {}
     without: list[tuple[str, str]] = []
-    for group, outcome in zip(groups, in_order(work, groups.values(), threads, stop), strict=True):
+    for group, outcome in zip(groups, in_order(work, groups.values(), threads, stop, AHEAD), strict=True):
         if outcome.kind == "answered":
             names[group] = Names(**outcome.values)
         else:
