@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from relation_adapter.data.pair_store import PairStore
 from relation_adapter.data.pairs import PairRow
 from relation_adapter.data.schema import Quad, Split
 from relation_adapter.errors import UsageError
@@ -25,12 +24,12 @@ PUBLISHED_QUADS = 251_580
 class BuildOptions:
     """How quads are made.
 
-    cap: most training quads a task. unseen: tasks that training never meets, by name or how many to draw. benchmark:
-    quads a task that are held out. seed: of every choice.
+    cap: most training quads a task. unseen: tasks that training never meets, by name or how many to draw; None: one of
+    ten, at most the published 10. benchmark: quads a task that are held out. seed: of every choice.
     """
 
     cap: int = 2000
-    unseen: int | Sequence[str] = 10
+    unseen: int | Sequence[str] | None = 10
     benchmark: int = 30
     seed: int = 0
 
@@ -42,33 +41,44 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """The pairs of one task, in the order in which they are turned: `tested` ones, and those to train on.
+    """What becomes of the pairs of one task: how many are held out, how many trained on.
 
-    shared: pairs left out of training because a picture of theirs is in a tested pair, of this task or of another.
+    shared: pairs left out of training because a picture of theirs is in a pair held out, of this task or of another.
     """
 
     task: str
     unseen: bool
     pairs: int
-    tested: tuple[PairRow, ...]
-    train: tuple[PairRow, ...]
+    tested_pairs: int
+    train_pairs: int
     shared: int
     options: BuildOptions
+    store: PairStore = field(compare=False, repr=False)
+
+    @property
+    def tested(self) -> tuple[PairRow, ...]:
+        """The pairs held out, in the order in which they are turned."""
+        return self.store.tested(self.task)
+
+    @property
+    def train(self) -> tuple[PairRow, ...]:
+        """The pairs trained on, in the order in which they are turned."""
+        return () if self.unseen else self.store.train(self.task)
 
     @property
     def benchmark_quads(self) -> int:
         """How many are held out."""
-        return min(self.options.benchmark, len(self.tested) * max(len(self.tested) - 1, 0))
+        return min(self.options.benchmark, self.tested_pairs * max(self.tested_pairs - 1, 0))
 
     @property
     def train_quads(self) -> int:
         """How many are trained on."""
-        return min(self.options.cap, len(self.train) * max(len(self.train) - 1, 0))
+        return min(self.options.cap, self.train_pairs * max(self.train_pairs - 1, 0))
 
     @property
     def capped(self) -> bool:
         """Whether more would have been possible."""
-        return len(self.train) * (len(self.train) - 1) > self.options.cap
+        return self.train_pairs * (self.train_pairs - 1) > self.options.cap
 
     def quads(self) -> Iterator[Quad]:
         """Those to train on, then those held out."""
@@ -80,7 +90,7 @@ def build(pairs: Iterable[PairRow], root: Path, options: BuildOptions | None = N
     """Decide for every pair whether it is trained on, held out or neither; one plan a task, tasks in order.
 
     A choice depends on the seed, the task and the pictures' paths below `root`: not on the order of the rows, nor on
-    where the folder lies. A picture is known by its path.
+    where the folder lies. A picture is known by its path. The pairs wait in a temporary file: memory holds one task.
 
     Raises:
         UsageError: options out of range, a pair without a task, or a task to leave unseen that is not there.
@@ -88,12 +98,11 @@ def build(pairs: Iterable[PairRow], root: Path, options: BuildOptions | None = N
     options = options or BuildOptions()
     if options.cap < 1 or options.benchmark < 0:
         raise UsageError(f"cap={options.cap}, benchmark={options.benchmark}; give at least 1 and 0")
-    ordered = _by_task(pairs, root, options.seed)
-    unseen = _unseen_tasks(list(ordered), options)
-    uses = Counter(picture for rows in ordered.values() for row in rows for picture in (row.before, row.after))
-    tested = {task: _tested(rows, task in unseen, uses, options) for task, rows in ordered.items()}
-    closed = {picture for rows in tested.values() for row in rows for picture in (row.before, row.after)}
-    return [_plan(task, ordered[task], tested[task], task in unseen, closed, options) for task in sorted(ordered)]
+    store = PairStore(pairs, root, lambda *words: _draw(options.seed, *words))
+    unseen = _unseen_tasks(list(store.counts), options)
+    for task, count in store.counts.items():
+        store.hold_out(task, _most_tested(count, task in unseen, options))
+    return [_plan(store, task, task in unseen, options) for task in sorted(store.counts)]
 
 
 def turned(rows: Sequence[PairRow]) -> Iterator[tuple[PairRow, PairRow]]:
@@ -111,8 +120,8 @@ def explain(plans: Sequence[TaskPlan]) -> str:
     seen, unseen = [one for one in plans if not one.unseen], [one for one in plans if one.unseen]
     train, most = sum(one.train_quads for one in plans), max((one.options.cap for one in plans), default=0)
     capped = [one for one in plans if one.capped]
-    tested, shared = sum(len(one.tested) for one in plans), sum(one.shared for one in plans)
-    trained, total = sum(len(one.train) for one in plans), sum(one.pairs for one in plans)
+    tested, shared = sum(one.tested_pairs for one in plans), sum(one.shared for one in plans)
+    trained, total = sum(one.train_pairs for one in plans), sum(one.pairs for one in plans)
     idle = total - trained - tested - shared
     lines = [
         f"{len(plans):,} tasks: {len(seen):,} seen, {len(unseen):,} unseen",
@@ -136,53 +145,36 @@ def explain(plans: Sequence[TaskPlan]) -> str:
     return "\n".join(lines)
 
 
-def _by_task(pairs: Iterable[PairRow], root: Path, seed: int) -> dict[str, list[PairRow]]:
-    """The rows of every task in an order of their own: a new pair changes the order of no others. Doubles go."""
-    tasks: dict[str, dict[bytes, PairRow]] = defaultdict(dict)
-    for row in pairs:
-        if row.task is None:
-            raise UsageError(f"{row.before}: its task is not known; only pairs of a task make quads, so name it first")
-        places = (Path(os.path.relpath(picture, root)).as_posix() for picture in (row.before, row.after))
-        tasks[row.task][_draw(seed, row.task, *places)] = row
-    return {task: [rows[key] for key in sorted(rows)] for task, rows in tasks.items()}
-
-
 def _draw(seed: int, *words: str) -> bytes:
     return hashlib.sha256("\0".join((str(seed), *words)).encode()).digest()
 
 
 def _unseen_tasks(tasks: list[str], options: BuildOptions) -> set[str]:
-    if isinstance(options.unseen, int):
-        if not 0 <= options.unseen < max(len(tasks), 1):
-            raise UsageError(f"unseen={options.unseen} of {len(tasks)} tasks; leave some to train on")
-        return set(sorted(tasks, key=lambda task: _draw(options.seed, "unseen", task))[: options.unseen])
-    if strange := sorted(set(options.unseen) - set(tasks)):
+    count = min(10, len(tasks) // 10) if options.unseen is None else options.unseen
+    if isinstance(count, int):
+        if not 0 <= count < max(len(tasks), 1):
+            raise UsageError(f"unseen={count} of {len(tasks)} tasks; leave some to train on")
+        return set(sorted(tasks, key=lambda task: _draw(options.seed, "unseen", task))[:count])
+    if strange := sorted(set(count) - set(tasks)):
         raise UsageError(f"unseen: no task is called {strange[0]!r}; check its name")
-    return set(options.unseen)
+    if len(set(count)) == len(tasks):
+        raise UsageError(f"unseen: all of {len(tasks)} tasks; leave some to train on")
+    return set(count)
 
 
-def _tested(rows: list[PairRow], unseen: bool, uses: Counter[Path], options: BuildOptions) -> tuple[PairRow, ...]:
-    """The pairs of a task that are held out: those first whose pictures are used least elsewhere.
+def _most_tested(pairs: int, unseen: bool, options: BuildOptions) -> int:
+    """How many pairs of a task are held out.
 
     A seen task keeps at least two pairs of three, and is not tested at all where that leaves fewer than two.
     """
-    most = min(options.held_out, len(rows) if unseen else len(rows) // 3)
-    if most < 2:
-        return ()
-    return tuple(sorted(rows, key=lambda row: uses[row.before] + uses[row.after])[:most])
+    most = min(options.held_out, pairs if unseen else pairs // 3)
+    return most if most >= 2 else 0
 
 
-def _plan(
-    task: str,
-    rows: list[PairRow],
-    tested: tuple[PairRow, ...],
-    unseen: bool,
-    closed: set[Path],
-    options: BuildOptions,
-) -> TaskPlan:
-    others = [] if unseen else [row for row in rows if row not in tested]
-    train = tuple(row for row in others if closed.isdisjoint((row.before, row.after)))
-    return TaskPlan(task, unseen, len(rows), tested, train, len(others) - len(train), options)
+def _plan(store: PairStore, task: str, unseen: bool, options: BuildOptions) -> TaskPlan:
+    pairs, tested, open_pairs = store.counts[task], store.count_tested(task), store.count_train(task)
+    train, shared = (0, 0) if unseen else (open_pairs, pairs - tested - open_pairs)
+    return TaskPlan(task, unseen, pairs, tested, train, shared, options, store)
 
 
 def _quads(rows: Sequence[PairRow], most: int, split: Split) -> Iterator[Quad]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from relation_adapter.config import TransformerConfig
+from relation_adapter.config import ModelConfig, TransformerConfig, to_dict
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import reason
 from relation_adapter.header import read_header
@@ -103,6 +103,29 @@ def load_flux_dev(
         if editing:
             load_lora(loaded["transformer"], editing, LORA_NAME)
     return Components(adapter=reader, image_encoder=encoder, image_processor=processor, **loaded)
+
+
+def load_encoders(
+    places: Places,
+    design: ModelConfig,
+    base: str | None = None,
+    image_encoder: str | None = None,
+    torch_dtype: torch.dtype = torch.bfloat16,
+) -> Components:
+    """What a design beside FLUX.1-dev reads pictures and texts with, and nothing else.
+
+    There is no transformer, and the adapter has no weights, only the design, fitted to the base and the image encoder
+    that are found. Raises WeightsError as `load_flux_dev`.
+    """
+    folder = find(FLUX_DEV["base"], places, base)
+    encoder, processor = _image_encoder(find(FLUX_DEV["image_encoder"], places, image_encoder), torch_dtype)
+    shape = shape_of(_empty_transformer(folder / "transformer"))
+    sees: Any = encoder.config
+    fitted = replace(design, transformer=shape, feature_dim=sees.hidden_size, exemplar_size=sees.image_size)
+    with torch.device("meta"):
+        adapter = RelationAdapter(to_dict(fitted))
+    loaded = _base(folder, lambda _: torch_dtype, None, {"transformer": None})
+    return Components(transformer=None, adapter=adapter, image_encoder=encoder, image_processor=processor, **loaded)
 
 
 def _text(place: Any) -> str | None:
