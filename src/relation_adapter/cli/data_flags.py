@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, get_args
 
-from relation_adapter.cli import annotate_flags, flags, pair_flags
+from relation_adapter.cli import annotate_flags, build_flags, flags, pair_flags
 from relation_adapter.data.schema import Category, Split
 
 Command = Callable[..., Callable[[argparse.Namespace], int]]
@@ -34,6 +34,7 @@ def add(data: argparse.ArgumentParser, command: Command) -> None:
     _add_where(procedural)
     _add_which(procedural.add_argument_group("which quads"))
     pair_flags.add(commands, command)
+    build_flags.add(commands, command)
     annotate_flags.add(commands, command)
 
 
