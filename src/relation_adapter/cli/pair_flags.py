@@ -73,6 +73,7 @@ def _add_import(one: argparse.ArgumentParser, command: Command) -> None:
 def _add_verify(one: argparse.ArgumentParser, command: Command) -> None:
     one.add_argument("file", type=flags.path, metavar="FILE.jsonl", help="pairs or quads")
     one.add_argument("--published", action="store_true", help="counts other than those of Relation252K are problems")
+    one.add_argument("--counts", action="store_true", help="tell task, category and rows of each, with tabs between")
     one.add_argument("--fresh", action="store_true", help="look at every picture again")
     _add_workers(one)
     one.set_defaults(run=command("data_verify"), stopped=GO_ON)

@@ -58,7 +58,7 @@ def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> Ite
             items = _array(path, file.read()) if is_array else lines(path, file)
             for where, item in items:
                 empty = False
-                yield _quad(where, item, path.parent, with_pictures)
+                yield quad_row(where, item, path.parent, with_pictures)
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
     if empty:
@@ -91,7 +91,7 @@ def _array(path: Path, data: bytes) -> Iterator[tuple[str, object]]:
             yield f"{path}: item {number}", item
 
 
-def _quad(where: str, item: object, folder: Path, with_pictures: bool) -> Quad:
+def quad_row(where: str, item: object, folder: Path, with_pictures: bool = False) -> Quad:
     """The quad of one parsed line; every field is checked here, at the door."""
     if not isinstance(item, dict):
         raise QuadsError(
