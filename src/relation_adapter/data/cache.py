@@ -22,11 +22,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from relation_adapter.data.cache_plan import CacheRow, Encoders, Plan, Shard, entry, make_plan, opened
-from relation_adapter.data.cached import FORMAT, MANIFEST_NAME, QUADS_NAME, VERSION, read_manifest, shard_path
+from relation_adapter.data.cached import (
+    FORMAT,
+    MANIFEST_NAME,
+    QUADS_NAME,
+    VERSION,
+    read_manifest,
+    shard_metadata,
+    shard_path,
+)
 from relation_adapter.data.schema import Quad
 from relation_adapter.errors import InputError, PictureError, UsageError, WeightsError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole, writing_whole
-from relation_adapter.header import Header, read_header
+from relation_adapter.header import read_header
 from relation_adapter.images import Size, open_picture
 
 AHEAD = 4  # pictures opened ahead for each worker
@@ -107,8 +115,8 @@ class _Writer:
         """Leave a shard that is right as it is, or write it, with what others of the folder hold already."""
         path = shard_path(self.folder, shard.name)
         header = self.old.headers.get(shard.name)
-        failed = {} if header is None else json.loads(header.metadata["failed"])
-        if header is not None and sorted([*json.loads(header.metadata["keys"]), *failed]) == shard.keys:
+        failed = {} if header is None else header["failed"]
+        if header is not None and sorted([*header["keys"], *failed]) == shard.keys:
             self.found += len(shard.keys)
             self.progress(len(shard.keys))
         else:
@@ -130,15 +138,10 @@ class _Writer:
             self.progress(1)
         keys = sorted(made)
         tensors = {name: torch.stack([made[key][name] for key in keys]) for name in made[keys[0]]} if keys else {}
-        metadata = {
-            "format": FORMAT,
-            "mark": self.encoders.marks[shard.kind],
-            "keys": json.dumps(keys),
-            "failed": json.dumps(failed, sort_keys=True),
-        }
+        metadata = {"mark": self.encoders.marks[shard.kind], "keys": keys, "failed": failed}
         try:
             with writing_whole(path) as part:
-                save_file(tensors, part, metadata)
+                save_file(tensors, part, {FORMAT: json.dumps(metadata, sort_keys=True)})
             self.sums[shard.name] = _sum(path)
         except (OSError, SafetensorError) as error:
             raise InputError(
@@ -174,14 +177,14 @@ class _Old:
 
     def __init__(self, folder: Path, encoders: Encoders, sums: Mapping[str, str]) -> None:
         self.folder = folder
-        self.headers: dict[str, Header] = {}
+        self.headers: dict[str, dict[str, Any]] = {}
         self.places: dict[str, dict[str, str]] = {}  # group -> key -> shard
         for path in sorted(folder.glob("*.safetensors")):
             header = _usable(path, encoders)
             if header is not None and (path.stem not in sums or sums[path.stem] == _sum(path)):
                 self.headers[path.stem] = header
                 group = path.stem.partition("-of-")[0].rpartition("-")[0]
-                keys = json.loads(header.metadata["keys"])
+                keys = header["keys"]
                 self.places.setdefault(group, {}).update(dict.fromkeys(keys, path.stem))
 
     def rows(self, shard: Shard) -> dict[str, dict[str, Tensor]]:
@@ -193,26 +196,26 @@ class _Old:
                 wanted.setdefault(places[key], []).append(key)
         found: dict[str, dict[str, Tensor]] = {}
         for name, keys in wanted.items():
-            numbers = {key: number for number, key in enumerate(json.loads(self.headers[name].metadata["keys"]))}
+            numbers = {key: number for number, key in enumerate(self.headers[name]["keys"])}
             tensors = load_file(shard_path(self.folder, name))
             # Copies: the file may be replaced while they are in use.
             found |= {key: {k: v[numbers[key]].clone() for k, v in tensors.items()} for key in keys}
         return found
 
 
-def _usable(path: Path, encoders: Encoders) -> Header | None:
-    """The header of a shard that these encoders wrote, whole and of the right shapes."""
+def _usable(path: Path, encoders: Encoders) -> dict[str, Any] | None:
+    """What a shard says of itself that these encoders wrote, whole and of the right shapes."""
     try:
         header = read_header(path)
-        keys = json.loads(header.metadata["keys"])
-        json.loads(header.metadata["failed"])
+        metadata = shard_metadata(header)
     except (WeightsError, KeyError, ValueError):
         return None
     kind, size = _group_of(path.stem)
-    if kind not in encoders.marks or header.metadata.get("mark") != encoders.marks[kind]:
+    if kind not in encoders.marks or metadata["mark"] != encoders.marks[kind]:
         return None
-    shapes = {name: (len(keys), *shape) for name, shape in encoders.shapes(kind, size).items()} if keys else {}
-    return header if {name: shape for name, (_, shape) in header.tensors.items()} == shapes else None
+    count = len(metadata["keys"])
+    shapes = {name: (count, *shape) for name, shape in encoders.shapes(kind, size).items()} if count else {}
+    return metadata if {name: shape for name, (_, shape) in header.tensors.items()} == shapes else None
 
 
 def _group_of(stem: str) -> tuple[Any, Size | None]:
@@ -275,7 +278,7 @@ def _problems(plan: Plan, failed: dict[str, str]) -> tuple[str, ...]:
 def _is_ours(path: Path) -> bool:
     """Whether a file is a shard: others that lie in the folder are nobody's to remove."""
     try:
-        return read_header(path).metadata.get("format") == FORMAT
+        return FORMAT in read_header(path).metadata
     except WeightsError:
         return bool(re.fullmatch(r"(features|latents|text)-.*-of-\d+", path.stem))
 

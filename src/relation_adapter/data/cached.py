@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from relation_adapter.data.cache_plan import CacheRow, entry
 from relation_adapter.errors import InputError, UsageError, WeightsError
 from relation_adapter.files import reason
-from relation_adapter.header import read_header
+from relation_adapter.header import Header, read_header
 
 FORMAT, VERSION = "relation-adapter-cache", 1
 MANIFEST_NAME, QUADS_NAME = "manifest.json", "quads.jsonl"
@@ -197,8 +197,7 @@ def _places(folder: Path, shards: Sequence[str]) -> _Places:
     places = _Places()
     for number, name in enumerate(shards):
         try:
-            header = read_header(shard_path(folder, name))
-            keys = json.loads(header.metadata["keys"])
+            keys = shard_metadata(read_header(shard_path(folder, name)))["keys"]
         except (WeightsError, KeyError, ValueError) as error:
             raise InputError(f"{shard_path(folder, name)}: cannot be used ({reason(error)}); {AGAIN}") from error
         group = name.partition("-of-")[0].rpartition("-")[0]
@@ -222,6 +221,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if version != VERSION:
         raise InputError(f"{path}: version {version}, this program has {VERSION}; make the cache in another folder")
     values: dict[str, Any] = manifest
+    return values
+
+
+def shard_metadata(header: Header) -> dict[str, Any]:
+    """What a shard says of itself: mark, keys, failed. One field, since safetensors writes several in random order.
+
+    Raises KeyError or ValueError where it is no shard.
+    """
+    values: dict[str, Any] = json.loads(header.metadata[FORMAT])
     return values
 
 
