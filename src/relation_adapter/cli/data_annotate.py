@@ -74,7 +74,7 @@ def _tell_cost(options: Namespace, wanted: AnnotateOptions) -> int:
         told = estimate(options.pairs, _vlm(options, journal, None), wanted, _server(options))
         say(f"{told.rows:,} rows; {told.known:,} questions are answered in the journal{_unusable(told)}")
         say(f"to ask, were none to fail: {_text(told.cost, options)}, {_basis(told)}{_time(told.cost, options)}")
-        say(f"spent before: {_text(journal.spent, options)}; a second look counts once the texts are there")
+        say(f"spent before: {_text(journal.spent, options)}")
     return 0
 
 

@@ -20,7 +20,7 @@ from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, pair_line, read_pairs, write_pairs
 from relation_adapter.data.strips import STRIP, open_strip, pictures_hash
 from relation_adapter.errors import InputError, PictureError, UsageError
-from relation_adapter.files import reason, writing_whole
+from relation_adapter.files import locked_folder, reason, remove_parts, writing_whole
 from relation_adapter.vlm.asking import Outcome, Question, Vlm
 from relation_adapter.vlm.prompts import Prompt
 from relation_adapter.vlm.schema import object_schema
@@ -105,11 +105,25 @@ def annotate(
     The files appear once every row has been asked for. progress is called for every row, in order; stopping when the
     work ends early and what is under way is waited for.
 
-    Raises QuadsError on a bad file of pairs; VlmError where the server cannot be asked any more; InputError where the
-    disk refuses. All answers so far are then in the journal, and the same call goes on.
+    Raises QuadsError on a bad file of pairs; UsageError where another process writes into the folder; VlmError where
+    the server cannot be asked any more; InputError where the disk refuses. All answers so far are then in the journal,
+    and the same call goes on.
     """
     if out.resolve() == pairs.resolve():
         raise UsageError(f"{out}: is the file of pairs itself; write to another")
+    with locked_folder(out.parent):
+        remove_parts(out.parent)
+        return _annotated(pairs, out, vlm, options, progress, stopping)
+
+
+def _annotated(
+    pairs: Path,
+    out: Path,
+    vlm: Vlm,
+    options: AnnotateOptions,
+    progress: Callable[[Verdict], object],
+    stopping: Callable[[], object],
+) -> Summary:
     stop = functools.partial(_stop, vlm, stopping)
     summary = Summary()
     names = {} if options.naming is None else _named(pairs, vlm, options, stop, summary)
