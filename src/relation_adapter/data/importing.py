@@ -91,7 +91,8 @@ def _settle(folder: Path, settings: Mapping[str, object]) -> None:
     path = folder / SETTINGS_NAME
     text = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="surrogateescape")
     try:
-        if path.exists() and path.read_bytes() != text:
+        begun = (folder / PAIRS_NAME).exists() or (folder / PICTURES_NAME).exists()
+        if begun and path.exists() and path.read_bytes() != text:
             raise UsageError(f"{folder}: holds another import (see {SETTINGS_NAME}); choose another folder")
         if not path.exists() and (folder / PAIRS_NAME).exists():
             raise UsageError(f"{folder}: holds a {PAIRS_NAME} of another origin; choose another folder")
