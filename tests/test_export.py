@@ -130,8 +130,8 @@ def test_columns_of_a_data_set_are_mapped(
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     rows = list(read_pairs(pairs))[:3]
     data = {
-        "old": [str(row.before) for row in rows],
-        "new": [str(row.after) for row in rows],
+        "old": [{"bytes": row.before.read_bytes(), "path": None} for row in rows],
+        "new": [{"bytes": row.after.read_bytes(), "path": None} for row in rows],
         "what": [row.instruction for row in rows],
     }
     features = datasets.Features({"old": datasets.Image(), "new": datasets.Image(), "what": datasets.Value("string")})
@@ -144,8 +144,30 @@ def test_columns_of_a_data_set_are_mapped(
     have = list(read_pairs(tmp_path / "out" / "pairs.jsonl"))
     assert [row.instruction for row in have] == ["do 0", "do 1", "do 2"] and {row.task for row in have} == {"sepia"}
     assert pixels(have) == pixels(rows)
-    assert main([*words[:2], str(tmp_path / "none"), *words[3:]]) == 2
+    assert main([*words[:2], str(tmp_path / "none"), *words[3:5], "-o", str(tmp_path / "new")]) == 2
     assert "cannot be opened as a data set" in capsys.readouterr().err
+
+
+def test_pictures_that_a_data_set_names_are_read_from_within_it_alone(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    row = next(read_pairs(pairs))
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    inside, outside = folder / "a.png", tmp_path / "outside.png"
+    for path in (inside, outside):
+        path.write_bytes(row.before.read_bytes())
+    names = {"before": [str(inside), str(inside)], "after": [str(inside), str(outside)]}
+    paths = {key: [{"bytes": None, "path": path} for path in some] for key, some in names.items()}
+    features = datasets.Features({"before": datasets.Image(), "after": datasets.Image()})
+    datasets.Dataset.from_dict(paths, features=features).to_parquet(folder / "train.parquet")
+    words = ["data", "import", str(folder), "--form", "datasets", "-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert len(list(read_pairs(tmp_path / "out" / "pairs.jsonl"))) == 1
+    told = capsys.readouterr().err
+    assert "row 1: after: holds no picture" in told and "not in the data set" in told
 
 
 def test_an_export_never_mixes_with_another(tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from relation_adapter.data.rows import shown
 from relation_adapter.data.sources.found import TEXTS, Found, Reader, Unusable, texts_of, unusable
 from relation_adapter.errors import MissingExtraError, QuadsError, UsageError
 from relation_adapter.files import reason
@@ -44,7 +47,7 @@ def read_hub(name: str, split: str = "train", columns: Mapping[str, str] | None 
         if field in mapping:
             stream = stream.cast_column(mapping[field], datasets.Image(decode=False))
     for number, row in enumerate(_rows(name, stream)):
-        yield _pair(f"{name}: row {number}", number, {field: row.get(column) for field, column in mapping.items()})
+        yield _pair(name, number, {field: row.get(column) for field, column in mapping.items()})
 
 
 def _rows(name: str, stream: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -73,14 +76,32 @@ def _mapping(name: str, known: list[str], given: Mapping[str, str]) -> dict[str,
     return mapping
 
 
-def _pair(where: str, number: int, row: Mapping[str, Any]) -> Found | Unusable:
-    pictures = []
+def _bytes(name: str, value: Any) -> bytes:
+    """A picture that a row holds, or names within the data set itself: never another file or address. OSError."""
+    if not isinstance(value, dict):
+        raise OSError("empty")
+    if value.get("bytes"):
+        return bytes(value["bytes"])
+    path = str(value.get("path"))
+    if os.path.realpath(path).startswith(os.path.join(os.path.realpath(name), "")):
+        return Path(path).read_bytes()
+    if path.startswith(f"hf://datasets/{name}@"):
+        import fsspec
+
+        with fsspec.open(path) as file:
+            return bytes(file.read())
+    raise OSError(f"it names {shown(path)}, which is not in the data set")
+
+
+def _pair(name: str, number: int, row: Mapping[str, Any]) -> Found | Unusable:
+    where, pictures = f"{name}: row {number}", []
     for field in PICTURES:
         if field in row:
-            value = row[field]
-            if not isinstance(value, dict) or not value.get("bytes"):
-                return Unusable(f"{where}: {field}: holds no picture; remove the row or map another column")
-            pictures.append(value["bytes"])
+            try:
+                pictures.append(_bytes(name, row[field]))
+            except OSError as error:
+                why = f"{where}: {field}: holds no picture ({reason(error)}); remove the row or map another column"
+                return Unusable(why)
     try:
         texts = texts_of(where, row)
     except QuadsError as error:
