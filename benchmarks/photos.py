@@ -31,6 +31,7 @@ EDITS = (
     *("grayscale", "negative", "brighten", "darken", "raise contrast"),
     *("sepia", "tint", "blur", "horizontal flip", "posterize"),
 )
+SETTLED = {"horizontal flip": ("flip", {"axis": "horizontal"})}  # rows of one draw of a task: the task, its parameters
 SIZE = 64
 Row = list[Image.Image]
 
@@ -60,8 +61,9 @@ def main() -> None:
 def draw(name: str, photos: Sequence[Picture], number: int, item: int) -> Row:
     """before, after, source, target of one item, each SIZE x SIZE."""
     rng = np.random.default_rng([number, item])
-    chosen = task(name)
-    params = chosen.draw_params(rng)
+    of, settled = SETTLED.get(name, (name, None))
+    chosen = task(of)
+    params = chosen.draw_params(rng) if settled is None else settled
     first, second = rng.choice(len(photos), 2, replace=False)
     pictures = []
     for index in (first, second):

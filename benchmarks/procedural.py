@@ -36,12 +36,12 @@ OTHER = 10_000_000  # numbers from which other parameters are drawn
 
 @dataclass(frozen=True)
 class Measured:
-    """One task: ms a quad, and the two errors; no wrong relation where there are no parameters."""
+    """One task: ms a quad, and the two errors."""
 
     task: Task
     milliseconds: float
     nothing: float
-    wrong: float | None
+    wrong: float
 
 
 def measured(entry: Task, wanted: ProceduralSet, count: int) -> Measured:
@@ -52,9 +52,8 @@ def measured(entry: Task, wanted: ProceduralSet, count: int) -> Measured:
     quads = [wanted.draw(item) for item in items]
     milliseconds = (time.process_time() - began) / len(items) * 1000
     nothing = float(np.mean([error(quad.source, quad.target) for quad in quads]))
-    wrong = [_wrong(entry, wanted, item.index) for item in items]
-    known = [value for value in wrong if value is not None]
-    return Measured(entry, milliseconds, nothing, float(np.mean(known)) if known else None)
+    wrong = float(np.mean([_wrong(entry, wanted, item.index) for item in items]))
+    return Measured(entry, milliseconds, nothing, wrong)
 
 
 def error(first: Picture, second: Picture) -> float:
@@ -62,14 +61,12 @@ def error(first: Picture, second: Picture) -> float:
     return float(np.mean((first / 255 - second / 255) ** 2))
 
 
-def _wrong(entry: Task, wanted: ProceduralSet, index: int) -> float | None:
-    """The error of another draw's change; None where every draw is the same."""
+def _wrong(entry: Task, wanted: ProceduralSet, index: int) -> float:
+    """The error of another draw's change."""
     rng = rng_at(wanted.seed, entry.name, index)
     params = entry.draw_params(rng)
-    draws = (entry.draw_params(rng_at(wanted.seed, entry.name, index + OTHER + step)) for step in range(20))
-    other = next((draw for draw in draws if draw != params), None)
-    if other is None:
-        return None
+    draws = (entry.draw_params(rng_at(wanted.seed, entry.name, index + OTHER + step)) for step in range(100))
+    other = next(draw for draw in draws if draw != params)
     entry.draw_pair(rng, params, wanted.size)
     again = copy.deepcopy(rng)
     source, target = (picture / 255 for picture in entry.draw_pair(rng, params, wanted.size))
@@ -102,19 +99,17 @@ def table(rows: list[Measured]) -> str:
 
 def _telling(rows: list[Measured]) -> str:
     """How many tasks show whether the pair was read, and which hardly do."""
-    known = [row for row in rows if row.wrong is not None]
-    shares = {row.task.name: (row.wrong or 0) / row.nothing for row in known}
+    shares = {row.task.name: row.wrong / row.nothing for row in rows}
     few = [name for name, share in shares.items() if share < SLIGHT]
     return (
-        f"Of the {len(known)} tasks with parameters the wrong relation is at least half as wrong as doing nothing in "
+        f"Of the {len(rows)} tasks the wrong relation is at least half as wrong as doing nothing in "
         f"{sum(share >= 0.5 for share in shares.values())}, and less than a tenth in {len(few)}: {', '.join(few)}."
     )
 
 
 def _line(row: Measured) -> str:
     name = row.task.name if row.task.seen else f"**{row.task.name}** (unseen)"
-    wrong = "no parameters" if row.wrong is None else f"{row.wrong:.4f}"
-    return f"| {name} | {row.milliseconds:.1f} | {1000 / row.milliseconds:.0f} | {row.nothing:.4f} | {wrong} |"
+    return f"| {name} | {row.milliseconds:.1f} | {1000 / row.milliseconds:.0f} | {row.nothing:.4f} | {row.wrong:.4f} |"
 
 
 def write_table(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,27 @@ def test_what_lids_lenses_and_snow_hide_is_told_by_the_params() -> None:
 def test_swapped_objects_swapped_again_are_where_they_were() -> None:
     entry = task("swap objects")
     assert isinstance(entry, SceneTask)
-    first, second = entry.change(entry.draw_scene(rng(4), 32), {})
-    assert entry.change(second, {})[1] == first
-    (left, right), (other_left, other_right) = first.subjects[-2:], second.subjects[-2:]
-    assert (other_left.x, other_right.x) == (right.x, left.x)  # type: ignore[attr-defined]
+    drawn = entry.draw_scene(rng(4), 32)
+    for one, other in ([0, 1], [1, 2], [0, 2]):
+        params = {"places": [one, other]}
+        first, second = entry.change(drawn, params)
+        assert entry.change(second, params)[1] == first
+        before: list[Any] = list(first.subjects[-3:])
+        after: list[Any] = list(second.subjects[-3:])
+        moved = [place for place in range(3) if before[place].kind != after[place].kind]
+        assert moved == [one, other]
+        assert [prop.x for prop in before] == [prop.x for prop in after]
+        assert (before[one].kind, before[other].kind) == (after[other].kind, after[one].kind)
+
+
+def test_objects_to_swap_are_all_different_and_none_hides_another() -> None:
+    entry = task("swap objects")
+    assert isinstance(entry, SceneTask)
+    for number in range(20):
+        row: list[Any] = list(entry.draw_scene(rng(5, number), 16).subjects[-3:])
+        assert len({prop.kind for prop in row}) == len({prop.colour for prop in row}) == 3
+        assert all(right.x - left.x > left.scale + right.scale for left, right in pairwise(row))
+        assert row[0].x - row[0].scale > 0.03 and row[2].x + row[2].scale < 0.97
 
 
 def test_a_shrunk_object_stays_in_its_place() -> None:

@@ -77,15 +77,37 @@ def test_warmer_and_cooler_are_opposite() -> None:
 
 def test_flips_and_turns_come_back() -> None:
     picture = photo()
-    across, down, half = task("horizontal flip"), task("vertical flip"), task("half turn")
-    assert np.array_equal(across.apply(picture, {}), picture[:, ::-1])
-    assert np.array_equal(down.apply(picture, {}), picture[::-1])
-    assert np.array_equal(half.apply(picture, half.draw_params(rng(0))), down.apply(across.apply(picture, {}), {}))
-    quarter, turned = task("quarter turn"), picture
-    for _ in range(4):
-        turned = quarter.apply(turned, {"quarters": 1})
-    assert np.array_equal(turned, picture)
-    assert np.array_equal(quarter.apply(quarter.apply(picture, {"quarters": 1}), {"quarters": 3}), picture)
+    across, down = (task("flip").apply(picture, {"axis": axis}) for axis in ("horizontal", "vertical"))
+    assert np.array_equal(across, picture[:, ::-1])
+    assert np.array_equal(down, picture[::-1])
+    turn = task("turn")
+    assert np.array_equal(turn.apply(picture, {"quarters": 2}), down[:, ::-1])
+    for quarters in (1, 2, 3):
+        turned = turn.apply(picture, {"quarters": quarters})
+        assert np.array_equal(turn.apply(turned, {"quarters": 4 - quarters}), picture)
+
+
+def test_a_tilted_picture_keeps_its_middle_and_shows_the_colour_in_its_corners() -> None:
+    picture = np.zeros((90, 120, 3), np.uint8)
+    picture[40:50] = 255
+    for angle in (20, -20):
+        tilted = task("tilt").apply(picture, {"angle": angle, "colour": [250, 0, 250]})
+        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            assert tuple(tilted[row, column]) == (250, 0, 250)
+        assert tuple(tilted[45, 60]) == (255, 255, 255)
+        heights = [int(np.argmax(tilted[:, column].min(axis=1) > 128)) for column in (30, 90)]
+        assert heights[1] - heights[0] == pytest.approx(
+            60 * np.tan(np.radians(angle)), abs=2
+        )  # clockwise: down at the right
+
+
+def test_a_picture_slid_there_and_back_is_as_it_was() -> None:
+    picture, entry = photo(100, 60), task("slide")
+    for there, back in (("left", "right"), ("up", "down")):
+        slid = entry.apply(picture, {"to": there, "share": 0.2})
+        assert np.array_equal(entry.apply(slid, {"to": back, "share": 0.2}), picture)
+    assert np.array_equal(entry.apply(picture, {"to": "right", "share": 0.2})[:, 12:], picture[:, :-12])
+    assert np.array_equal(entry.apply(picture, {"to": "up", "share": 0.2})[:-20], picture[20:])
 
 
 def test_channel_swap_only_moves_channels() -> None:

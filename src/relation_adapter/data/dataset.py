@@ -107,9 +107,9 @@ class ProceduralBatches(Dataset[Batch]):
 
 def _keeps_shape(task: Task) -> bool:
     """Whether source and target are of one size whatever the source's sides (a quarter turn swaps them)."""
-    picture = np.zeros((8, 16, 3), np.uint8)
-    before, after = task.make_pair(picture, task.draw_params(np.random.default_rng(0)))
-    return before.shape == after.shape
+    picture, rng = np.zeros((8, 16, 3), np.uint8), np.random.default_rng(0)
+    pairs = [task.make_pair(picture, task.draw_params(rng)) for _ in range(16)]
+    return all(before.shape == after.shape for before, after in pairs)
 
 
 def _draw_shaped(rng: np.random.Generator, shape: tuple[int, int]) -> Picture:

@@ -35,12 +35,14 @@ def turned_scene(rng: Rng, size: int) -> Scene:
     return still_life(rng, size, replace(prop, y=rng.uniform(0.44, 0.52)))
 
 
-def two_scene(rng: Rng, size: int) -> Scene:
-    """Two objects of different kinds and colours, side by side on a table."""
-    kinds = [str(kind) for kind in rng.choice(PROPS, 2, replace=False)]
+def row_scene(rng: Rng, size: int) -> Scene:
+    """Three objects of different kinds and colours in a row, on a table."""
+    kinds = [str(kind) for kind in rng.choice(PROPS, 3, replace=False)]
+    hue, y = rng.random(), rng.uniform(0.4, 0.52)
+    tones = [colour((hue + third / 3,) * 2, saturation=(0.65, 1), value=(0.6, 1))(rng) for third in range(3)]
     props = [
-        replace(draw_prop(rng, kind), x=x + rng.uniform(-0.04, 0.04), scale=rng.uniform(0.13, 0.19))
-        for kind, x in zip(kinds, (0.28, 0.72), strict=True)
+        Prop(kind, x + rng.uniform(-0.015, 0.015), y + rng.uniform(-0.03, 0.03), rng.uniform(0.11, 0.13), tone)
+        for kind, x, tone in zip(kinds, (0.18, 0.5, 0.82), tones, strict=True)
     ]
     return still_life(rng, size, *props)
 
@@ -146,11 +148,13 @@ def other_letter(scene: Scene, params: Params) -> Scene:
 
 
 def swap_objects(scene: Scene, params: Params) -> Scene:
-    """The two objects change places."""
-    *rest, left, right = scene.subjects
-    one: Any = left
-    other: Any = right
-    return replace(scene, subjects=(*rest, replace(one, x=other.x, y=other.y), replace(other, x=one.x, y=one.y)))
+    """Two of the row of three change places."""
+    row: list[Any] = list(scene.subjects[-3:])
+    one, other = (row[place] for place in params["places"])
+    moved = replace(other, x=one.x, y=one.y), replace(one, x=other.x, y=other.y)
+    for place, prop in zip(params["places"], moved, strict=True):
+        row[place] = prop
+    return replace(scene, subjects=(*scene.subjects[:-3], *row))
 
 
 def give_coat(scene: Scene, params: Params) -> Scene:
@@ -183,7 +187,7 @@ TASKS: tuple[Task, ...] = (
     edit_task("turn object", turned_scene, turn_object, angle=choice(-120, -90, -60, 60, 90, 120, 180)),
     edit_task("fill cup", cup_scene, fill_cup, drink=DRINK),
     edit_task("change letter", block_scene, change_letter, first=other_letter, letter=choice(*LETTERS)),
-    edit_task("swap objects", two_scene, swap_objects, seen=False),
+    edit_task("swap objects", row_scene, swap_objects, seen=False, places=choice([0, 1], [1, 2], [0, 2])),
     edit_task("give spots or stripes", animal_scene, give_coat, coat=choice(*COATS), marks=VIVID),
     edit_task("put on collar", animal_scene, put_collar, colour=VIVID, bell=VIVID),
     edit_task("change animal", animal_scene, change_kind, first=other_kind(ANIMALS), kind=choice(*ANIMALS)),

@@ -1,23 +1,21 @@
-"""Editing tasks of geometry: the picture flipped, turned, mirrored, enlarged."""
+"""Editing tasks of geometry: the picture flipped, turned, tilted, slid aside, mirrored, enlarged."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from PIL import Image
 
-from .draws import Draw, Params, choice, span
-from .pixels import FloatPicture, to_bytes, to_float
-from .task import Change, Task, pixel_task
+from .draws import Draw, Params, choice, span, tint, vivid, whole
+from .pixels import FloatPicture, box_distance, coverage, grid, mix, short_side, to_bytes, to_float, unit_colour
+from .printing import sample
+from .task import Change, Rng, Task, pixel_task
 
 
-def horizontal_flip(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Left and right change places."""
-    return picture[:, ::-1]
-
-
-def vertical_flip(picture: FloatPicture, params: Params) -> FloatPicture:
-    """Top and bottom change places."""
-    return picture[::-1]
+def flip(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Left and right change places, or top and bottom."""
+    return picture[:, ::-1] if params["axis"] == "horizontal" else picture[::-1]
 
 
 def turn(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -44,15 +42,39 @@ def zoom(picture: FloatPicture, params: Params) -> FloatPicture:
     return to_float(np.asarray(image))
 
 
+def tilt(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Turned about its middle by some degrees, clockwise above zero; a plain colour where nothing is left to see."""
+    height, width = picture.shape[:2]
+    short, (x, y) = short_side(picture), grid(height, width)
+    turn = math.radians(params["angle"])
+    across, down = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
+    turned = sample(picture, across * (short / width) + 0.5, down * (short / height) + 0.5)
+    inside = coverage(box_distance(across, down, (width / short / 2, height / short / 2)))
+    return mix(unit_colour(params["colour"]), turned, inside)
+
+
+def slide(picture: FloatPicture, params: Params) -> FloatPicture:
+    """Pushed to one side by a share of it; what leaves comes in again at the other side."""
+    axis = 1 if params["to"] in ("left", "right") else 0
+    step = round(params["share"] * picture.shape[axis])
+    return np.roll(picture, -step if params["to"] in ("left", "up") else step, axis)
+
+
+def _lean(rng: Rng) -> float:
+    """Degrees, either way."""
+    side: int = choice(-1, 1)(rng)
+    return side * float(span(8, 25)(rng))
+
+
 def _task(name: str, change: Change, **fields: Draw) -> Task:
     return pixel_task(name, "editing", change, **fields)
 
 
 TASKS: tuple[Task, ...] = (
-    _task("horizontal flip", horizontal_flip),
-    _task("vertical flip", vertical_flip),
-    _task("quarter turn", turn, quarters=choice(1, 3)),
-    _task("half turn", turn, quarters=choice(2)),
+    _task("flip", flip, axis=choice("horizontal", "vertical")),
+    _task("turn", turn, quarters=whole(1, 3)),
+    _task("tilt", tilt, angle=_lean, colour=tint(vivid)),
+    _task("slide", slide, to=choice("left", "right", "up", "down"), share=span(0.15, 0.45)),
     _task("mirror halves", mirror_halves, keep=choice("left", "right")),
     _task("zoom in", zoom, factor=span(1.3, 2.0)),
 )

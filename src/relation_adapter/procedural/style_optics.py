@@ -154,7 +154,7 @@ def selective_colour(picture: FloatPicture, params: Params) -> FloatPicture:
     length = np.float32(math.sqrt(float((direction * direction).sum())))
     match = (spread[..., 0] * direction[0] + spread[..., 1] * direction[1] + spread[..., 2] * direction[2]) / length
     size = np.sqrt(spread[..., 0] ** 2 + spread[..., 1] ** 2 + spread[..., 2] ** 2) + np.float32(0.02)
-    kept = soft_step(match / size - 0.5, 4)
+    kept = soft_step(match / size - 0.3, 4)  # wide, as few pictures have all hues
     return mix(light, light + spread * 1.5, kept[..., None])
 
 
