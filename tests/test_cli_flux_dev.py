@@ -161,6 +161,23 @@ def test_a_batch_of_quads_goes_on_where_it_was_stopped(run: Run, tmp_path: Path)
     assert run(f"{line} --lora editor:0.5") == 2  # another model than that of the rows
 
 
+def test_a_batch_tells_weights_of_one_name_apart(run: Run, twins: Path, tmp_path: Path) -> None:
+    quads = make_quads(tmp_path / "quads", 1)
+    shutil.copyfile(twins / "pytorch_lora_weights.safetensors", "mine.safetensors")
+    line = f"edit --model flux-dev --quads {quads} --steps 1 -o batch --lora mine.safetensors"
+    assert run(line) == run(line) == 0
+    save_file({key: value * 2 for key, value in load_file("mine.safetensors").items()}, "mine.safetensors")
+    assert run(line) == 2
+    assert run(f"{line} --fuse-lora") == 2
+
+
+def test_a_row_says_which_of_several_seeds_made_the_picture(run: Run, tmp_path: Path) -> None:
+    quads = make_quads(tmp_path / "quads", 1)
+    assert run(f"edit --model flux-dev --quads {quads} --steps 1 -o batch --best-of 2") == 0
+    (row,) = read_rows(tmp_path / "batch")
+    assert row["kept_seed"] in (row["seed"], row["seed"] + 1)
+
+
 def test_what_is_missing_is_told_before_anything_is_loaded(
     run: Run, twins: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +192,14 @@ def test_what_is_missing_is_told_before_anything_is_loaded(
     assert run(f"{EDIT} -o out.png --weights {broken} --offline") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "handsomeWilliam/RelationAdapter" in error and "offline" in error
+
+
+def test_numbers_that_are_not_finite_are_no_picture(run: Run, twins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lora = load_file(twins / "pytorch_lora_weights.safetensors")
+    save_file({key: value.clamp(min=1e38, max=1e38) for key, value in lora.items()}, "huge.safetensors")
+    assert run(f"{EDIT} -o out.png --lora huge.safetensors") == 2
+    assert "numbers that are not finite came out of the model" in capsys.readouterr().err
+    assert not Path("out.png").exists()
 
 
 def test_memory_without_a_gpu_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

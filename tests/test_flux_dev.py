@@ -304,3 +304,17 @@ def test_an_option_that_there_is_not(option: str, twins: Path) -> None:
         UsageError, match=rf"{option} is no option of flux-dev; (did you mean adapter\?|there are: base)"
     ):
         flux_dev(twins, **{option: 1})
+
+
+def test_a_saved_pipeline_comes_back_in_the_dtypes_it_was_saved_in(twins: Path, tmp_path: Path) -> None:
+    pipe = RelationPipeline.from_pretrained("flux-dev", weights=twins, lora=False, offline=True)
+    pipe.save_pretrained(tmp_path / "saved")
+    again = RelationPipeline.from_pretrained(tmp_path / "saved")
+    parts = {name: part.dtype for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    assert {name: getattr(again, name).dtype for name in parts} == parts
+    assert torch.bfloat16 in parts.values()
+
+
+def test_the_folder_of_a_base_is_no_model(twins: Path) -> None:
+    with pytest.raises(WeightsError, match=r"is a base without an adapter .*; give flux-dev as the model"):
+        RelationPipeline.from_pretrained(twins / "FLUX.1-dev")

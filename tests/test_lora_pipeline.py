@@ -219,3 +219,8 @@ def test_a_lora_of_clip_saved_by_this_version_of_its_library_comes_back(pipe: Re
     assert largest(edit(pipe, **given), wanted) > 1e-4
     pipe.load_lora_weights(tmp_path, low_cpu_mem_usage=True)
     assert largest(edit(pipe, **given), wanted) <= 1e-5
+
+
+def test_no_name_is_no_choice() -> None:
+    with pytest.raises(UsageError, match="disable_lora turns all of them off"):
+        pipeline("published").set_adapters([])

@@ -328,3 +328,17 @@ def test_host_memory_decides_whether_weights_stay_page_locked(monkeypatch: pytes
     assert not memory._can_pin(layer)
     Memory.available, Memory.total = 64 * GIB, int(3.9 * GIB)
     assert not memory._can_pin(layer)
+
+
+def test_tiles_that_a_plan_turned_on_go_off_with_it() -> None:
+    pipe = pipeline()
+    place(pipe, plan_for(24), "cpu")
+    assert pipe.vae.use_tiling
+    place(pipe, plan_for(80), "cpu")
+    assert not pipe.vae.use_tiling
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert not pipe.vae.use_tiling
+    pipe.vae.enable_tiling()  # the caller's own choice stays
+    place(pipe, plan_for(24), "cpu")
+    place(pipe, plan_for(80), "cpu")
+    assert pipe.vae.use_tiling

@@ -210,7 +210,7 @@ def test_the_editor_encodes_a_pair_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_editor_encodes_an_instruction_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, read = pipeline("published"), []
     encode = pipe.encode_prompt
-    monkeypatch.setattr(pipe, "encode_prompt", lambda text: (read.append(text), encode(text))[1])
+    monkeypatch.setattr(pipe, "encode_prompt", lambda text, *more: (read.append(text), encode(text, *more))[1])
     editor = RelationEditor(pipe, num_inference_steps=1)
     texts = ["hat", "hat", "snow", None, "hat"]
     made = [editor.edit(EditRequest([pair()], source(), text)).image for text in texts]

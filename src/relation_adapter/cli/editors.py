@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from relation_adapter.cli.pipelines import open_pipeline
 from relation_adapter.cli.say import say
+from relation_adapter.config import to_dict
 from relation_adapter.editor import Editor, Pair
 from relation_adapter.errors import UsageError
-from relation_adapter.relation import Relation, fingerprint
+from relation_adapter.relation import Relation, weights_mark
 
 if TYPE_CHECKING:
     from relation_adapter.pipeline import RelationPipeline
@@ -74,7 +75,10 @@ def _name(pipe: RelationPipeline, choices: Mapping[str, Any], options: Namespace
 
     The mark tells weights apart that lie under one path at different times.
     """
-    mark = fingerprint(pipe.design, pipe.adapter)[:8]
+    # Norms and LoRAs stand for the base: small, and as they are in a quantised one too.
+    ends = ("norm_q", "norm_k", "lora_A", "lora_B")
+    small = [module for name, module in pipe.transformer.named_modules() if name.endswith(ends)]
+    mark = weights_mark(to_dict(pipe.design), pipe.adapter, *small)[:8]
     said = {"strength": "strength", "strength-steps": "strength_steps", "steps": "num_inference_steps"}
     said |= {"guidance": "guidance_scale", "size": "size", "shift-tokens": "shift_tokens"}
     parts = [f"{key}={choices[at]}" for key, at in said.items() if at in choices]
@@ -82,6 +86,8 @@ def _name(pipe: RelationPipeline, choices: Mapping[str, Any], options: Namespace
     for flag in ("base", "image_encoder", "exemplar_preparation", "quantize"):
         if value := getattr(options, flag):
             parts.append(f"{flag.replace('_', '-')}={value}")
+    if options.fuse_lora:
+        parts.append("fused")
     if options.best_of > 1:
         parts.append(f"best-of={options.best_of}")
     return " ".join([f"{options.model}@{mark}", *parts])

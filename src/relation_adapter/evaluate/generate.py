@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
-from relation_adapter.editor import Editor, EditRequest
+from relation_adapter.editor import Editor, EditRequest, EditResult
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.images import open_picture, save_picture, to_rgb
@@ -165,22 +164,24 @@ def _edited(quad: Quad, plan: Row, editor: Editor, folder: Path) -> Row:
     """Make one edit and save it; the row, with an error where the item or the editor failed."""
     start = time.perf_counter()
     try:
-        image, seconds = _edit(quad, plan["seed"], editor)
+        result = _edit(quad, plan["seed"], editor)
     except Exception as error:  # An editor is anybody's code; whatever it raises is the failure of this item alone.
         elapsed = round(time.perf_counter() - start, 3)
         return plan | {"output": None, "seconds": elapsed, "error": _message(error)}
     # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
-    save_picture(image, folder / plan["output"])
-    return plan | {"seconds": round(seconds or time.perf_counter() - start, 3), "error": None}
+    save_picture(result.image, folder / plan["output"])
+    row = plan | {"seconds": round(result.seconds or time.perf_counter() - start, 3), "error": None}
+    # An editor that tried several seeds says which one made the picture.
+    return row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
 
 
-def _edit(quad: Quad, seed: int, editor: Editor) -> tuple[Image.Image, float]:
+def _edit(quad: Quad, seed: int, editor: Editor) -> EditResult:
     pair = (open_picture(quad.before), open_picture(quad.after))
     request = EditRequest([pair], open_picture(quad.source), quad.instruction, seed)
     result = editor.edit(request)
     image = to_rgb(result.image)
     image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
-    return image, result.seconds
+    return EditResult(image, result.seconds, result.details)
 
 
 def _message(error: Exception) -> str:

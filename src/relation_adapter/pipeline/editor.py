@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from relation_adapter.editor import EditRequest, EditResult
+from relation_adapter.model.lora import lora_names
 from relation_adapter.pipeline.agreement import best_of
 from relation_adapter.pipeline.relation_pipeline import RelationPipeline
 from relation_adapter.relation import Relation, picture_hash
@@ -66,11 +67,13 @@ class RelationEditor:
 
     def _text(self, instruction: str | None) -> dict[str, Any]:
         """The instruction as the pipeline takes it: encoded, where it reads text; T5 need not come for every edit."""
-        if self.pipe.design.text == "none" or self.pipe.text_encoder_2 is None:
+        pipe = self.pipe
+        # What LoRAs make of CLIP may change between two edits.
+        if pipe.design.text == "none" or pipe.text_encoder_2 is None or lora_names(pipe.text_encoder):
             return {"instruction": instruction}
 
         def encode() -> dict[str, Any]:
-            tokens, pooled = self.pipe.encode_prompt(instruction)
+            tokens, pooled = pipe.encode_prompt(instruction, self.options.get("max_sequence_length"))
             return {"prompt_embeds": tokens, "pooled_prompt_embeds": pooled}
 
         return _kept(self._texts, instruction, encode)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +14,12 @@ import torch
 
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED, reason
+from relation_adapter.header import read_header
 from relation_adapter.model.components import Components
 from relation_adapter.model.weights import load_model
 from relation_adapter.pipeline.flux_dev import NAME
 
+DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 MODEL_FILE = "model.safetensors"  # in the folder of a training run
 
 
@@ -58,21 +61,46 @@ def load_file(path: Path, options: dict[str, Any]) -> Components:
 
 
 def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """The pipeline that diffusers' own `load` makes of a folder with `index`.
+    """The pipeline that diffusers' own `load` makes of a folder with `index`; dtypes as they were saved, unless given.
 
     Raises:
         WeightsError: no saved pipeline, or parts that are missing, damaged or of another kind.
     """
-    if not (path / index).is_file():
-        raise WeightsError(f"{path}: has no {index}, so it is no saved pipeline; give another folder")
+    _check_index(path / index)
     try:
-        dtype = {"dtype": options.pop("torch_dtype")} if "torch_dtype" in options else {}  # the old name warns
+        # By the new name: the old one warns. Without any, diffusers' own parts would come as float32, others as saved.
+        given = options.pop("torch_dtype", options.pop("dtype", None))
+        dtype = {"dtype": given or _saved_dtypes(path, options.get("variant"))}
         pipe = load(path, **dtype, **options)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
         raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error
     _align(*(part for part in pipe.components.values() if isinstance(part, torch.nn.Module)))
     return pipe
+
+
+def _check_index(index: Path) -> None:
+    if not index.is_file():
+        raise WeightsError(f"{index.parent}: has no {index.name}, so it is no saved pipeline; give another folder")
+    try:
+        kind = json.loads(index.read_bytes())["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{index}: cannot be read ({reason(error)}); save the pipeline again") from error
+    if str(kind).startswith("Flux"):
+        raise WeightsError(
+            f"{index.parent}: is a base without an adapter ({kind}); give flux-dev as the model, and this as its base"
+        )
+
+
+def _saved_dtypes(path: Path, variant: str | None) -> dict[str, Any]:
+    """The dtype of each part whose files have only one."""
+    found: dict[str, Any] = {"default": torch.float32}
+    for folder in sorted(path.iterdir()):
+        files = [file for file in folder.glob("*.safetensors") if (f".{variant}" in file.name) == (variant is not None)]
+        dtypes = {dtype for file in files for dtype in read_header(file).dtypes()}
+        if len(dtypes) == 1 and (kind := DTYPES.get(*dtypes)):
+            found[folder.name] = kind
+    return found
 
 
 @contextmanager

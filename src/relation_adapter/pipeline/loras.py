@@ -92,6 +92,8 @@ class Loras(FluxLoraLoaderMixin):
             UsageError: no LoRA of that name, another number of weights, or LoRAs that are fused.
         """
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        if not names:
+            raise UsageError("set_adapters names no LoRA; disable_lora turns all of them off")
         self._known(names)
         self._refuse_while_fused("weigh them anew")
         if isinstance(adapter_weights, list) and len(adapter_weights) != len(names):

@@ -132,8 +132,9 @@ def place(pipe: Any, plan: MemoryPlan, device: torch.device | str | None = None)
     """
     target = _device(device)
     _undo(pipe)
-    if plan.gib <= 40 and hasattr(pipe.vae, "enable_tiling"):
+    if plan.gib <= 40 and not getattr(pipe.vae, "use_tiling", True):
         pipe.vae.enable_tiling()  # in tiles of 1024 px, so only larger pictures are decoded otherwise than before
+        pipe._tiles_by_plan = True
     pipe._placed = (plan, target)
     if plan.placement == "resident":
         pipe.to(target)
@@ -171,6 +172,7 @@ class OffloadMixin:
 
     _placed: tuple[MemoryPlan, torch.device] | None = None
     _guests_leave: Any = None
+    _tiles_by_plan = False
     image_encoder: Any
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
@@ -183,7 +185,11 @@ class OffloadMixin:
             place(self, *self._placed)
             return
         target = _device(device)
-        place(self, MemoryPlan(24, "model", "none"), target if gpu_id is None else torch.device(target.type, gpu_id))
+        place(
+            self,
+            MemoryPlan(max(PLANS), "model", "none"),
+            target if gpu_id is None else torch.device(target.type, gpu_id),
+        )
 
     def enable_group_offload(
         self,
@@ -237,6 +243,9 @@ def _undo(pipe: Any) -> None:
     if pipe._guests_leave is not None:
         pipe._guests_leave.remove()
         pipe._guests_leave = None
+    if pipe._tiles_by_plan:
+        pipe.vae.disable_tiling()
+        pipe._tiles_by_plan = False
     registry = getattr(pipe.transformer, "_diffusers_hook", None)
     for name in ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading"):
         if registry is not None:

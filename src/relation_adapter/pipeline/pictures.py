@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from relation_adapter.detail import detailed_strips
+from relation_adapter.errors import WeightsError
 from relation_adapter.images import Fit, Unit, picture_of_strips, resized_strips
 from relation_adapter.model.latents import unpack
 
@@ -36,6 +37,11 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
     Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. `np` gives
     (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ.
     """
+    if not all(picture.isfinite().all() for picture in pictures):
+        raise WeightsError(
+            "The result is no picture: numbers that are not finite came out of the model; its weights are damaged, or "
+            "too large for float16 (bfloat16 has room for them)"
+        )
     # The clamp comes after the shift, as published: the other order rounds differently.
     units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
     strips = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
