@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import full_size
+import full_size_files as full_size
 import pytest
 import torch
 

@@ -38,7 +38,7 @@ def check_model(options: Namespace) -> None:
     if given := [name for name in FLUX_ONLY if getattr(options, name, None)]:
         flag = "--" + given[0].replace("_", "-")
         raise UsageError(f"{flag} goes with --model {FLUX}; it means nothing to {model}")
-    if getattr(options, "memory", None) is not None:
+    if getattr(options, "memory", None) is not None and not os.path.isdir(model):
         say(f"note: --memory has no effect on {model}; it runs whole, in what it takes")
 
 
@@ -62,7 +62,7 @@ def open_pipeline(options: Namespace) -> RelationPipeline:
     import torch
     import transformers.utils.logging
 
-    from relation_adapter.pipeline import RelationPipeline
+    from relation_adapter.pipeline import RelationPipeline, memory
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -71,7 +71,8 @@ def open_pipeline(options: Namespace) -> RelationPipeline:
     pipe = RelationPipeline.from_pretrained(options.model)
     _add_loras(pipe, options)
     if torch.cuda.is_available():
-        pipe.to("cuda")
+        # What was saved is in the bits it was saved in.
+        memory.place(pipe, memory.plan_for(getattr(options, "memory", None), "none"))
     return pipe
 
 
