@@ -22,7 +22,7 @@ PLAIN_BITS = 6  # a hash with fewer bits set, or clear, is of a picture with not
 EDGE = 0.3  # the part of the width at a side in which a seam is looked for
 SEAM_ROWS = 0.6  # the part of the height that a seam spans
 SEAM_TONES = 16.0  # of 255
-BLOCK = 4_000_000  # comparisons at once
+BLOCK = 250_000  # comparisons at once: a few MB
 
 
 @dataclass(frozen=True)

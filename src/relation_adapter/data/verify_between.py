@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relation_adapter.data.looks import alike, near
+from relation_adapter.data.looks import NEAR_BITS, alike, near
 from relation_adapter.data.schema import PICTURES
 from relation_adapter.data.verify_journal import Print
 from relation_adapter.errors import PictureError
@@ -60,14 +60,20 @@ def between(path: Path, prints: Prints, rows_at: Rows, quads: bool) -> Iterator[
     yield from _leaks(path, held, rows_at)
 
 
-def _twice(path: Path, held: dict[str, Numbers]) -> Iterator[str]:
-    """Rows whose pictures are all those of an earlier row, pixel for pixel."""
+def _wholes(held: dict[str, Numbers]) -> Numbers:
+    """A number for every row that is the same where all of its pictures are; 0 where they could not be opened."""
     whole = np.zeros(len(held["lines"]), dtype=np.uint64)
     for role in range(len(PICTURES)):
         here = held["roles"] == role
         # Odd factors, so that the same pictures in other roles make another sum; it wraps around.
         whole[held["owners"][here]] += held["digests"][here] * np.uint64(0x9E3779B97F4A7C15 + 2 * role)
-    whole[np.bincount(held["owners"].astype(np.int64), minlength=len(whole)) < 2] = 0  # not all could be opened
+    whole[np.bincount(held["owners"].astype(np.int64), minlength=len(whole)) < 2] = 0
+    return whole
+
+
+def _twice(path: Path, held: dict[str, Numbers]) -> Iterator[str]:
+    """Rows whose pictures are all those of an earlier row, pixel for pixel."""
+    whole = _wholes(held)
     _, firsts, places = np.unique(whole, return_index=True, return_inverse=True)
     again = np.flatnonzero((firsts[places] != np.arange(len(whole))) & (whole != 0))
     texts = (
@@ -80,15 +86,15 @@ def _twice(path: Path, held: dict[str, Numbers]) -> Iterator[str]:
 def _nearly_twice(path: Path, held: dict[str, Numbers], rows_at: Rows) -> Iterator[str]:
     """Pairs of one task, both of whose pictures nearly are those of another pair."""
     before, after = (_of_role(held, role) for role in (0, 1))
-    both = np.flatnonzero((before >= 0) & (after >= 0))
+    once = np.unique(_wholes(held), return_index=True)[1]  # doubles are told already
+    both = once[(before[once] >= 0) & (after[once] >= 0)]
     hashes = held["dhashes"][before[both]]
     close: list[tuple[int, int]] = []
     for first, second in islice(near(hashes, hashes), COMPARED):
         one, two = int(both[first]), int(both[second])
         apart = held["dhashes"][after[one]] ^ held["dhashes"][after[two]]
         same_task = held["tasks"][one] == held["tasks"][two]
-        identical = all(held["digests"][side[one]] == held["digests"][side[two]] for side in (before, after))
-        if one < two and same_task and np.bitwise_count(apart) <= 3 and not identical:
+        if one < two and same_task and np.bitwise_count(apart) <= NEAR_BITS:
             close.append((one, two))
         if len(close) >= CANDIDATES:
             break
