@@ -173,6 +173,22 @@ def test_the_same_command_again_goes_on_and_another_is_refused(
     assert "holds another import" in capsys.readouterr().err
 
 
+def test_results_never_become_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels(tmp_path / "raw", tasks=("sepia",))
+    for out in (tmp_path / "raw" / "out", tmp_path / "raw"):
+        first = imported(tmp_path / "raw", "-o", out)
+        assert imported(tmp_path / "raw", "-o", out) == first and len(first) == 3
+    assert main(["data", "import", str(tmp_path / "raw"), "--form", "folders", "-o", str(tmp_path / "new")]) == 2
+    assert "nothing that could be imported" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may read all")
+def test_a_folder_that_may_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw" / "before").mkdir(parents=True, mode=0o000)
+    assert main(["data", "import", str(tmp_path / "raw"), "--form", "folders", "-o", str(tmp_path / "out")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

@@ -17,14 +17,12 @@ from PIL import Image
 
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, write_pairs
-from relation_adapter.data.sources.found import Found, Picture, Reader, Unusable
+from relation_adapter.data.sources.found import PICTURES_NAME, SETTINGS_NAME, Found, Picture, Reader, Unusable
 from relation_adapter.errors import PictureError, RelationAdapterError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.images import READ_FORMATS, open_picture
 
 PAIRS_NAME = "pairs.jsonl"
-SETTINGS_NAME = "import.json"
-PICTURES_NAME = "pictures"
 # What systems refuse in the name of a file.
 STRANGE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
 SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}

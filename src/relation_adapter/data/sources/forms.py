@@ -11,6 +11,7 @@ from relation_adapter.data.sources.labels import NAMES, read_labels
 from relation_adapter.data.sources.run_ready import read_run_ready
 from relation_adapter.data.sources.shards import SUFFIXES, read_shards
 from relation_adapter.errors import UsageError
+from relation_adapter.files import reason
 
 LocalForm = Literal["labels", "run-ready", "folders", "webdataset"]
 LOCAL = get_args(LocalForm)
@@ -46,4 +47,11 @@ def read_form(path: Path, form: LocalForm) -> Reader:
     wants_file = form == "run-ready"
     if form != "webdataset" and path.is_file() != wants_file:
         raise UsageError(f"{path}: form {form} is read from a {'file' if wants_file else 'folder'}; give one")
-    return READERS[form](path)
+    return _guarded(READERS[form](path))
+
+
+def _guarded(reader: Reader) -> Reader:
+    try:
+        yield from reader
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be read ({reason(error)}); check its permissions") from error

@@ -16,6 +16,9 @@ from relation_adapter.errors import QuadsError, UsageError
 from relation_adapter.files import reason
 from relation_adapter.images import READ_FORMATS
 
+# What an import writes; a later one does not take it for a source.
+SETTINGS_NAME = "import.json"
+PICTURES_NAME = "pictures"
 Picture = Path | bytes
 
 # Names under which other forms keep what a row keeps.
@@ -81,14 +84,16 @@ def task_of(folder: Path, root: Path) -> str:
 def folders_in(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every folder below `root`, itself first, with the names of its files; in the order that a person would count.
 
-    Hidden ones, and folders that are links, are left out. Raises UsageError where `root` cannot be read.
+    Hidden ones, folders that are links and the pictures that an import wrote are left out. Raises UsageError where
+    `root` cannot be read.
     """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read ({reason(error)}); check the path and its permissions")
 
     for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+        own = PICTURES_NAME if SETTINGS_NAME in names else None
+        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != own), key=natural)
         yield Path(folder), sorted((name for name in names if not name.startswith(".")), key=natural)
 
 
