@@ -1,4 +1,4 @@
-"""`data import`, `verify` and `export` as processes, killed again and again: the end is that of an undisturbed run."""
+"""`data import` and `export` as processes, killed again and again: the end is that of an undisturbed run."""
 
 from __future__ import annotations
 
