@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from relation_adapter.vlm import (
     object_schema,
     open_journal,
 )
+from relation_adapter.vlm.journal import Places
 from relation_adapter.vlm.prompts import FOLDER
 from relation_adapter.vlm.schema import parse
 from relation_adapter.vlm.server import _retry_after
@@ -261,6 +263,18 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> 
     assert path.read_text() == '{"before": "a.png"}\n'
 
 
+def test_places_of_many_keys_are_found_and_replaced() -> None:
+    places, rng = Places(4), random.Random(0)
+    keys = [
+        f"{number:016x}{rng.getrandbits(64):016x}" for number in [0, 1, *(rng.getrandbits(64) for _ in range(3000))]
+    ]
+    for round_ in range(2):
+        for number, key in enumerate(keys[1:]):
+            places.set(key, number + round_)
+    assert [places.get(key) for key in keys[1:]] == list(range(1, len(keys)))
+    assert places.get("f" * 32) is None
+
+
 def test_one_process_a_journal(tmp_path: Path) -> None:
     folder = f"Path({str(tmp_path)!r})"
     code = f"from relation_adapter.vlm.journal import *\nwith open_journal({folder}): pass"
@@ -288,7 +302,7 @@ def test_replies_of_a_wrong_shape(reply: str, wrong: str) -> None:
 
 def test_numbers_and_words_of_a_list() -> None:
     schema = object_schema(score={"type": "integer", "enum": [1, 2, 3]}, size={"type": "number"})
-    assert parse('Here: {"score": 2, "size": 1.5}.', schema) == {"score": 2, "size": 1.5}
+    assert parse('<think>{hm}</think> Here: {"score": 2, "size": 1.5}.', schema) == {"score": 2, "size": 1.5}
     for wrong in ('{"score": 4, "size": 1}', '{"score": true, "size": 1}', '{"score": 1, "size": NaN}'):
         with pytest.raises(ValueError, match=r"'(score|size)'"):
             parse(wrong, schema)

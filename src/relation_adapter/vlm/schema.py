@@ -28,10 +28,11 @@ def object_schema(**fields: Mapping[str, Any]) -> Schema:
 
 
 def parse(text: str, schema: Schema) -> dict[str, Any]:
-    """The object in a reply. Words or a fence around it are passed over; the object must be right.
+    """The object in a reply. Thoughts before it, words or a fence around it are passed over; it must be right itself.
 
     Raises ValueError with what is wrong with it.
     """
+    text = text.rpartition("</think>")[2]
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         raise ValueError("not JSON")
