@@ -86,8 +86,8 @@ def cache(options: Namespace) -> int:
 def _tell_size(plan: Plan) -> None:
     sizes, counts = plan.bytes(), plan.entries()
     parts = [f"{counts[kind]:,} {kind} {_size(sizes[kind])}" for kind in counts]
-    buckets = sorted({size for _, size in plan.groups if size is not None})
-    say(f"{len(plan.rows):,} quads need {_size(sum(sizes.values()))}: {', '.join(parts)}")
+    buckets = [size for _, size, _ in plan.groups() if size is not None]
+    say(f"{len(plan):,} quads need {_size(sum(sizes.values()))}: {', '.join(parts)}")
     say(f"buckets: {', '.join(f'{width}x{height}' for width, height in buckets)}")
 
 

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +87,15 @@ def write_cache(
             read_manifest(folder)
         remove_parts(folder)
         plan = make_plan(quads, encoders)
-        if not plan.rows:
+        if not len(plan):
             raise UsageError(f"{folder}: no quad can be used; {next(iter(plan.wrong), 'there are none')}")
         hear(plan)
         _check_room(plan, folder)
         writer = _Writer(folder, encoders, options, progress)
-        shards = list(plan.shards(options.shard_entries, options.shard_bytes))
-        for shard in shards:
+        for shard in plan.shards(options.shard_entries, options.shard_bytes):
             writer.bring(shard)
         kept = _write_rows(plan, folder, writer.failed)
-        writer.finish(shards, kept, plan)
+        writer.finish(kept, plan)
     return Summary(writer.encoded, writer.found, kept, _problems(plan, writer.failed), folder / MANIFEST_NAME)
 
 
@@ -108,13 +108,15 @@ class _Writer:
         self.folder, self.encoders, self.options, self.progress = folder, encoders, options, progress
         self.encoded = self.found = 0
         self.failed: dict[str, str] = {}
+        self.names: list[str] = []
         self.sums: dict[str, str] = dict(_shards_of(folder))
         self.old = _Old(folder, encoders, self.sums if options.check else {})
 
     def bring(self, shard: Shard) -> None:
         """Leave a shard that is right as it is, or write it, with what others of the folder hold already."""
         path = shard_path(self.folder, shard.name)
-        header = self.old.headers.get(shard.name)
+        self.names.append(shard.name)
+        header = self.old.header(shard.name)
         failed = {} if header is None else header["failed"]
         if header is not None and sorted([*header["keys"], *failed]) == shard.keys:
             self.found += len(shard.keys)
@@ -149,9 +151,9 @@ class _Writer:
             ) from error
         return failed
 
-    def finish(self, shards: Sequence[Shard], quads: int, plan: Plan) -> None:
+    def finish(self, quads: int, plan: Plan) -> None:
         """Write the manifest, then remove shards that nothing asks for any more."""
-        names = [shard.name for shard in shards]
+        names = self.names
         for name in names:
             if name not in self.sums:
                 self.sums[name] = _sum(shard_path(self.folder, name))
@@ -173,34 +175,48 @@ class _Writer:
 
 
 class _Old:
-    """What the shards that lie in a folder hold for these encoders."""
+    """What the shards that lay in a folder hold for these encoders. sums: to compare them with, where known."""
 
     def __init__(self, folder: Path, encoders: Encoders, sums: Mapping[str, str]) -> None:
-        self.folder = folder
-        self.headers: dict[str, dict[str, Any]] = {}
-        self.places: dict[str, dict[str, str]] = {}  # group -> key -> shard
-        for path in sorted(folder.glob("*.safetensors")):
-            header = _usable(path, encoders)
-            if header is not None and (path.stem not in sums or sums[path.stem] == _sum(path)):
-                self.headers[path.stem] = header
-                group = path.stem.partition("-of-")[0].rpartition("-")[0]
-                keys = header["keys"]
-                self.places.setdefault(group, {}).update(dict.fromkeys(keys, path.stem))
+        self.folder, self.encoders, self.sums = folder, encoders, dict(sums)
+        self.names: dict[str, list[str]] = {}
+        for path in sorted(folder.glob("*-of-*.safetensors")):
+            self.names.setdefault(_part_of(path.stem)[0], []).append(path.stem)
+        self.header = lru_cache(maxsize=64)(self._header)
+
+    def _header(self, name: str) -> dict[str, Any] | None:
+        """What a shard says of itself; None where it is not there, damaged, or of other encoders."""
+        path = shard_path(self.folder, name)
+        if name in self.sums and path.exists() and self.sums[name] != _sum(path):
+            return None
+        return _usable(path, self.encoders)
 
     def rows(self, shard: Shard) -> dict[str, dict[str, Tensor]]:
         """What is there of a shard, by key: in its own file, or in those of a cache with fewer or more shards."""
-        places = self.places.get(shard.group, {})
-        wanted: dict[str, list[str]] = {}
-        for key in shard.keys:
-            if key in places:
-                wanted.setdefault(places[key], []).append(key)
         found: dict[str, dict[str, Tensor]] = {}
-        for name, keys in wanted.items():
-            numbers = {key: number for number, key in enumerate(self.headers[name]["keys"])}
-            tensors = load_file(shard_path(self.folder, name))
-            # Copies: the file may be replaced while they are in use.
-            found |= {key: {k: v[numbers[key]].clone() for k, v in tensors.items()} for key in keys}
+        for name in self.names.get(shard.group, []):
+            header = self.header(name) if _overlap(name, shard.name) else None
+            if header is None:
+                continue
+            wanted = [(number, key) for number, key in enumerate(header["keys"]) if key in shard.wanted]
+            if wanted:
+                tensors = load_file(shard_path(self.folder, name))
+                # Copies: the file may be replaced while they are in use.
+                found |= {key: {k: v[number].clone() for k, v in tensors.items()} for number, key in wanted}
         return found
+
+
+def _part_of(name: str) -> tuple[str, int, int]:
+    """Group, number and count of a shard's name."""
+    start, _, parts = name.rpartition("-of-")
+    group, _, number = start.rpartition("-")
+    return (group, int(number), int(parts)) if number.isdecimal() and parts.isdecimal() else (name, 0, 1)
+
+
+def _overlap(first: str, second: str) -> bool:
+    """Whether two shards of one group may hold the same keys."""
+    (_, one, parts), (_, two, others) = _part_of(first), _part_of(second)
+    return one * others < (two + 1) * parts and two * parts < (one + 1) * others
 
 
 def _usable(path: Path, encoders: Encoders) -> dict[str, Any] | None:
@@ -253,7 +269,7 @@ def _write_rows(plan: Plan, folder: Path, failed: dict[str, str]) -> int:
     kept = 0
     try:
         with writing_whole(folder / QUADS_NAME) as part, part.open("w", encoding="utf-8") as file:
-            for row in plan.rows:
+            for row in plan.rows():
                 if failed and (wrong := [failed[name] for name in row.entries if name in failed]):
                     plan.leave(wrong[0])
                     continue

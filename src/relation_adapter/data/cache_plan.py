@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,19 @@ Kind = Literal["features", "latents", "text"]
 Shapes = dict[str, tuple[int, ...]]
 
 KEY_DIGITS = 24
+RECENT = 4096  # pictures remembered without asking the file
 KINDS: tuple[Kind, ...] = ("features", "features", "latents", "latents")  # of before, after, source, target
+
+
+_TABLES = """
+PRAGMA journal_mode = OFF;
+CREATE TABLE pictures (path TEXT PRIMARY KEY, key TEXT, width INTEGER, height INTEGER, wrong TEXT) WITHOUT ROWID;
+CREATE TABLE entries (kind TEXT, size TEXT, key TEXT, what TEXT, PRIMARY KEY (kind, size, key)) WITHOUT ROWID;
+CREATE TABLE rows (
+    before TEXT, after TEXT, source TEXT, target TEXT, text TEXT, width INTEGER, height INTEGER, task TEXT,
+    category TEXT, split TEXT
+);
+"""
 
 
 @dataclass(frozen=True)
@@ -109,34 +122,6 @@ def text_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
-@dataclass
-class Pictures:
-    """The pictures of a quads file, each looked at once: key, size, or what is wrong with it."""
-
-    known: dict[str, int] = field(default_factory=dict)
-    keys: list[str] = field(default_factory=list)
-    sizes: array[int] = field(default_factory=lambda: array("i"))
-    wrong: dict[int, str] = field(default_factory=dict)
-
-    def add(self, path: Path) -> int:
-        """The number of a picture."""
-        number = self.known.setdefault(str(path), len(self.known))
-        if number == len(self.keys):
-            key, size = "", (0, 0)
-            try:
-                size = picture_size(path)
-                key = file_key(path)
-            except PictureError as error:
-                self.wrong[number] = str(error)
-            self.keys.append(key)
-            self.sizes.extend(size)
-        return number
-
-    def size(self, number: int) -> Size:
-        """(width, height), px."""
-        return self.sizes[2 * number], self.sizes[2 * number + 1]
-
-
 def file_key(path: Path) -> str:
     """The key of a picture: of its file's bytes. Raises PictureError."""
     try:
@@ -146,61 +131,69 @@ def file_key(path: Path) -> str:
         raise PictureError(f"{path}: cannot be read ({reason(error)}); check the path and its permissions") from error
 
 
-class Rows:
-    """Quads as keys into the cache, a few bytes each: as many as there are must fit in memory."""
-
-    FIELDS = ("before", "after", "source", "target", "text", "size", "task", "category", "split")
-
-    def __init__(self) -> None:
-        self._words: dict[Any, int] = {}
-        self._numbers = array("i")
-
-    def __len__(self) -> int:
-        return len(self._numbers) // len(self.FIELDS)
-
-    def add(self, row: CacheRow) -> None:
-        """Append a quad."""
-        for name in self.FIELDS:
-            self._numbers.append(self._words.setdefault(getattr(row, name), len(self._words)))
-
-    def __iter__(self) -> Iterator[CacheRow]:
-        words = list(self._words)
-        for start in range(0, len(self._numbers), len(self.FIELDS)):
-            yield CacheRow(*(words[number] for number in self._numbers[start : start + len(self.FIELDS)]))
-
-
-@dataclass
 class Plan:
-    """The groups of what is to be encoded, key by key, and the quads that ask for it.
+    """What is to be encoded, key by key, and the quads that ask for it, in a temporary file: memory holds one shard.
 
-    wrong: quads left out, by the reason; a picture's own fault stands once.
+    wrong: how many quads are left out, by the reason; a picture's own fault stands once.
     """
 
-    encoders: Encoders
-    groups: dict[tuple[Kind, Size | None], dict[str, Path | str]] = field(default_factory=dict)
-    rows: Rows = field(default_factory=Rows)
-    wrong: dict[str, int] = field(default_factory=dict)
+    def __init__(self, encoders: Encoders) -> None:
+        self.encoders = encoders
+        self.wrong: dict[str, int] = {}
+        self._db = sqlite3.connect("")
+        self._db.executescript(_TABLES)
+        self._look = lru_cache(maxsize=RECENT)(self._looked)
+        self._want = lru_cache(maxsize=RECENT)(self._wanted)
 
-    def want(self, kind: Kind, size: Size | None, key: str, what: Path | str) -> None:
-        """Ask for one picture or text to be encoded."""
-        self.groups.setdefault((kind, size), {}).setdefault(key, what)
+    def __len__(self) -> int:
+        """Quads that can be used, as far as is known before all is opened."""
+        return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
+
+    def rows(self) -> Iterator[CacheRow]:
+        """Those quads, in their order."""
+        for before, after, source, target, text, width, height, *rest in self._db.execute("SELECT * FROM rows"):
+            yield CacheRow(before, after, source, target, text, (width, height), *rest)
+
+    def add(self, quad: Quad) -> None:
+        """Look at the pictures of a quad, those not looked at yet, and note what it needs."""
+        if quad.target is None:
+            return self.leave(f"{quad.source}: no target is known; there is nothing to train on")
+        paths = [str(path) for path in (quad.before, quad.after, quad.source, quad.target)]
+        looked = [self._look(path) for path in paths]
+        if wrong := [one for one in looked if isinstance(one, str)]:
+            return self.leave(wrong[0])
+        (before, _), (after, _), (source, size), (target, other) = (one for one in looked if not isinstance(one, str))
+        if not alike(size, other):
+            shown = [f"{width}x{height}" for width, height in (size, other)]
+            return self.leave(f"{paths[3]}: is {shown[1]}, its source {shown[0]}; give two of one ratio")
+        bucket = self.encoders.buckets.of(size)
+        for kind, key, path in zip(KINDS, (before, after, source, target), paths, strict=True):
+            self._want(kind, bucket if kind == "latents" else None, key, path)
+        row = (before, after, source, target, self._text(quad), *bucket, quad.task, quad.category, quad.split)
+        self._db.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        return None
 
     def leave(self, why: str) -> None:
         """Count a quad that cannot be used."""
         self.wrong[why] = self.wrong.get(why, 0) + 1
 
-    def bytes(self) -> dict[Kind, int]:
-        """What the tensors of every kind take on disk."""
-        total: dict[Kind, int] = {}
-        for (kind, size), wanted in self.groups.items():
-            total[kind] = total.get(kind, 0) + len(wanted) * self.encoders.entry_bytes(kind, size)
-        return total
+    def groups(self) -> list[tuple[Kind, Size | None, int]]:
+        """Kind, bucket, and how many pictures or texts."""
+        found = self._db.execute("SELECT kind, size, count(*) FROM entries GROUP BY kind, size ORDER BY kind, size")
+        return [(kind, _size(size), count) for kind, size, count in found]
 
     def entries(self) -> dict[Kind, int]:
         """How many pictures and texts of every kind."""
         total: dict[Kind, int] = {}
-        for (kind, _), wanted in self.groups.items():
-            total[kind] = total.get(kind, 0) + len(wanted)
+        for kind, _, count in self.groups():
+            total[kind] = total.get(kind, 0) + count
+        return total
+
+    def bytes(self) -> dict[Kind, int]:
+        """What the tensors of every kind take on disk."""
+        total: dict[Kind, int] = {}
+        for kind, size, count in self.groups():
+            total[kind] = total.get(kind, 0) + count * self.encoders.entry_bytes(kind, size)
         return total
 
     def shards(self, most_entries: int, most_bytes: int) -> Iterator[Shard]:
@@ -208,56 +201,71 @@ class Plan:
 
         A key's own first digits choose its file, so a picture that comes or goes changes one file of its group.
         """
-        for (kind, size), wanted in sorted(self.groups.items(), key=lambda item: group(*item[0])):
+        for kind, size, count in self.groups():
             most = max(1, min(most_entries, most_bytes // self.encoders.entry_bytes(kind, size)))
-            bits = max(0, math.ceil(math.log2(len(wanted) / most)))
-            parts: dict[int, dict[str, Path | str]] = {}
-            for key in sorted(wanted):
-                parts.setdefault(int(key[:8], 16) >> (32 - bits), {})[key] = wanted[key]
-            for number, part in sorted(parts.items()):
-                yield Shard(f"{group(kind, size)}-{number:04d}-of-{1 << bits:04d}", kind, size, part)
+            parts = 1 << max(0, math.ceil(math.log2(count / most)))
+            for number in range(parts):
+                low, high = part_bounds(number, parts)
+                found = self._db.execute(
+                    "SELECT key, what FROM entries WHERE kind = ? AND size = ? AND key >= ? AND key < ? ORDER BY key",
+                    (kind, _sides(size), low, high),
+                )
+                wanted = {key: what if kind == "text" else Path(what) for key, what in found}
+                if wanted:
+                    yield Shard(f"{group(kind, size)}-{number:04d}-of-{parts:04d}", kind, size, wanted)
+
+    def _looked(self, path: str) -> tuple[str, Size] | str:
+        """Key and size of a picture, or what is wrong with it."""
+        known = self._db.execute("SELECT key, width, height, wrong FROM pictures WHERE path = ?", (path,)).fetchone()
+        if known is None:
+            known = _look_at(Path(path))
+            self._db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?)", (path, *known))
+        key, width, height, wrong = known
+        return wrong or (key, (width, height))
+
+    def _wanted(self, kind: Kind, size: Size | None, key: str, what: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?)", (kind, _sides(size), key, what))
+
+    def _text(self, quad: Quad) -> str | None:
+        """The key of the text that a quad is trained with; None where the model's null stands in, or it reads none."""
+        text = quad.instruction or self.encoders.empty_text
+        if text is None or "text" not in self.encoders.encode:
+            return None
+        key = text_key(text)
+        self._want("text", None, key, text)
+        return key
 
 
-def make_plan(quads: Iterable[Quad], encoders: Encoders, progress: Callable[[], None] = lambda: None) -> Plan:
+def make_plan(quads: Iterable[Quad], encoders: Encoders) -> Plan:
     """Look at every picture of the quads (size and hash, nothing is decoded) and list what is to be encoded."""
-    plan, pictures = Plan(encoders), Pictures()
+    plan = Plan(encoders)
     for quad in quads:
-        _add(plan, pictures, quad)
-        progress()
+        plan.add(quad)
     return plan
 
 
-def _add(plan: Plan, pictures: Pictures, quad: Quad) -> None:
-    if quad.target is None:
-        return plan.leave(f"{quad.source}: no target is known; there is nothing to train on")
-    paths = [quad.before, quad.after, quad.source, quad.target]
-    numbers = [pictures.add(path) for path in paths]
-    if wrong := [pictures.wrong[number] for number in numbers if number in pictures.wrong]:
-        return plan.leave(wrong[0])
-    sizes = [pictures.size(number) for number in numbers]
-    if not alike(sizes[2], sizes[3]):
-        shown = [f"{width}x{height}" for width, height in sizes[2:]]
-        return plan.leave(f"{quad.target}: is {shown[1]}, its source {shown[0]}; give two of one ratio")
-    keys, size = [pictures.keys[number] for number in numbers], plan.encoders.buckets.of(sizes[2])
-    for key, path, kind in zip(keys, paths, KINDS, strict=True):
-        plan.want(kind, size if kind == "latents" else None, key, path)
-    before, after, source, target = keys
-    text = _text(plan, quad)
-    row = CacheRow(before, after, source, target, text, size, quad.task, quad.category, quad.split)
-    plan.rows.add(row)
-    return None
+def part_bounds(number: int, parts: int) -> tuple[str, str]:
+    """The keys of part `number` of `parts`, a power of two: from the first on, below the second."""
+    width = 2**32 // parts
+    high = (number + 1) * width
+    return f"{number * width:08x}", "g" if high == 2**32 else f"{high:08x}"
 
 
-def _text(plan: Plan, quad: Quad) -> str | None:
-    """The key of the text that a quad is trained with; None where the model's null stands in, or it reads none."""
-    if "text" not in plan.encoders.encode:
-        return None
-    text = quad.instruction or plan.encoders.empty_text
-    if text is None:
-        return None
-    key = text_key(text)
-    plan.want("text", None, key, text)
-    return key
+def _look_at(path: Path) -> tuple[str, int, int, str | None]:
+    try:
+        width, height = picture_size(path)
+        return file_key(path), width, height, None
+    except PictureError as error:
+        return "", 0, 0, str(error)
+
+
+def _sides(size: Size | None) -> str:
+    return "" if size is None else f"{size[0]}x{size[1]}"
+
+
+def _size(sides: str) -> Size | None:
+    width, _, height = sides.partition("x")
+    return (int(width), int(height)) if sides else None
 
 
 def opened(shard: Shard, what: Path | str, open_picture: Callable[[Path], Image.Image]) -> Image.Image | str:
@@ -266,8 +274,3 @@ def opened(shard: Shard, what: Path | str, open_picture: Callable[[Path], Image.
         return what
     picture = open_picture(what)
     return picture if shard.size is None else fill(picture, shard.size)
-
-
-def mark_of(values: Sequence[Any]) -> str:
-    """One hash of plain values."""
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]

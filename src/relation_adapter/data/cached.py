@@ -75,6 +75,7 @@ class FeatureCache:
         self.tasks: list[str] = []
         self.buckets: dict[tuple[int, int], array[int]] = {}
         self._read_quads(splits)
+        self._places.numbers.clear()  # names are needed no more, and are most of what this takes
         if not self.buckets:
             raise UsageError(f"{self.folder}: holds no quads of {' or '.join(map(str, splits))}; build them first")
 
