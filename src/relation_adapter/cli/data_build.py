@@ -65,7 +65,9 @@ def cache(options: Namespace) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
     encoders = _encoders(options)
-    quads = tqdm(iter_quads(options.quads), desc="looking", unit="quad", dynamic_ncols=True, disable=None)
+    quads = tqdm(
+        iter_quads(options.quads, refuse_links=True), desc="looking", unit="quad", dynamic_ncols=True, disable=None
+    )
     if options.dry_run:
         plan = make_plan(quads, encoders)
         _tell_size(plan)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from relation_adapter.data.rows import inside, known_keys, lines, parsed, plain_text, shown, word
+from relation_adapter.data.rows import Links, inside, known_keys, lines, parsed, plain_text, shown, word
 from relation_adapter.errors import QuadsError
 from relation_adapter.files import reason, writing_whole
 
@@ -48,9 +48,10 @@ def read_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> lis
     return list(iter_quads(path, with_pictures))
 
 
-def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> Iterator[Quad]:
-    """As `read_quads`, one by one."""
+def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False, refuse_links: bool = False) -> Iterator[Quad]:
+    """As `read_quads`, one by one. refuse_links: also those pictures that a link leads to out of the file's folder."""
     path, empty = Path(path), True
+    links = Links(path.parent) if refuse_links else None
     try:
         with path.open("rb") as file:
             is_array = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
@@ -58,7 +59,11 @@ def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False) -> Ite
             items = _array(path, file.read()) if is_array else lines(path, file)
             for where, item in items:
                 empty = False
-                yield quad_row(where, item, path.parent, with_pictures)
+                quad = quad_row(where, item, path.parent, with_pictures)
+                if links is not None:
+                    for picture in filter(None, (quad.before, quad.after, quad.source, quad.target)):
+                        links.check(where, picture)
+                yield quad
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
     if empty:
