@@ -79,12 +79,14 @@ def dhash(image: Image.Image) -> int:
 def cut_elsewhere(before: Look, after: Look) -> bool:
     """Whether two halves of a glued picture look as if it had to be cut at another place.
 
-    Then the cut goes through one picture, so its sides fit together, and the true seam is inside of a half.
+    Then the cut goes through one picture, so its sides fit together, and the true seam is inside of a half. A frame has
+    such edges too, but on both sides.
     """
     if (before.width, before.height) != (after.width, after.height):
         return False
     join = float(np.abs(before.right - after.left).mean())
-    return join <= 2 * max(before.step, after.step, 0.5) and (before.right_seam or after.left_seam)
+    seam = (before.right_seam and not before.left_seam) or (after.left_seam and not after.right_seam)
+    return seam and join <= 2 * max(before.step, after.step, 0.5)
 
 
 def alike(first: Path, second: Path) -> bool:
