@@ -191,10 +191,13 @@ def test_every_example_picture_has_a_licence_and_all_are_small() -> None:
     assert sum(path.stat().st_size for path in pictures) <= 3_000_000
 
 
-def test_the_wheel_holds_the_weights_and_its_types(tmp_path: Path) -> None:
+SHIPPED = ("weights/mini.safetensors", "py.typed", "cli/app.py", "vlm/prompts/annotate.txt")
+
+
+def test_the_wheel_holds_the_weights_the_prompts_and_its_types(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"{PACKAGE}/weights/mini.safetensors", f"{PACKAGE}/py.typed", f"{PACKAGE}/cli/app.py"} <= names
+    assert {f"{PACKAGE}/{name}" for name in SHIPPED} <= names
     assert wheel.stat().st_size < 25_000_000
