@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -44,6 +45,13 @@ def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
         task("mirorr halves")
     with pytest.raises(UsageError, match="brighten"):
         draw_quad(rng(0), 32, "brigten")
+    for wanted, near in (
+        ("Moire", "'moire removal'?"),
+        ("hat", "'add hat' or 'take off hat'?"),
+        ("swap", "'channel swap' or 'swap objects'?"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(f"Did you mean {near}")):
+            task(wanted)
     with pytest.raises(UsageError, match="There are: brighten"):
         task("§§§§")
 

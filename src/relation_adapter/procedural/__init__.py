@@ -71,13 +71,20 @@ def task(name: str) -> Task:
     """Look a task up by name.
 
     Raises:
-        UsageError: no such task; the message names the nearest one.
+        UsageError: no such task; the message names the nearest ones.
     """
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(TASKS)}."
+    near = [repr(known) for known in _near(name)]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(TASKS)}."
     raise UsageError(f"No procedural task is called {name!r}. {hint}")
+
+
+def _near(name: str) -> list[str]:
+    """The first three names in which the wanted one stands as whole words, else the one most like it."""
+    wanted = " ".join(name.lower().split())
+    holding = [known for known in TASKS if f" {wanted} " in f" {known.lower()} "]
+    return holding[:3] or difflib.get_close_matches(wanted, TASKS, n=1, cutoff=0.4)
 
 
 def tasks(category: str | None = None, on_photos: bool | None = None, seen: bool | None = None) -> list[Task]:
