@@ -105,6 +105,11 @@ def test_the_stream_gives_what_the_files_hold(tmp_path: Path) -> None:
     assert (written.made, written.found) == (12, 0)
 
 
+def test_a_stream_of_many_quads_begins_at_once() -> None:
+    few, many = (procedural_quads(choose(names=["sepia"], count=count, size=16)) for count in (1, 2**40))
+    assert next(many).target.tobytes() == next(few).target.tobytes()
+
+
 def test_order_and_workers_change_nothing(tmp_path: Path) -> None:
     one = write_set(SMALL, tmp_path / "one")
     three = write_set(SMALL, tmp_path / "three", workers=3)
@@ -256,6 +261,8 @@ def test_the_benchmark_says_whether_it_agrees(
         ("-o out --photos empty", "empty: holds no pictures"),
         ("-o empty/out --photos empty", "-o empty/out lies in --photos empty"),
         ("-o out --photos empty --tasks raise_arms", "Did you mean 'raise arms'?"),
+        ("-o out --photos empty --tasks depth", "task 'depth' needs a drawn scene; leave it or the photos out"),
+        ("-o out --photos empty --category editing --split unseen", "no task is left; choose another category"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

@@ -43,8 +43,10 @@ def _benchmark(options: Namespace) -> ProceduralSet:
 def _chosen(options: Namespace, bad: list[str]) -> ProceduralSet:
     given = {name: getattr(options, name) for name in ("category", "split", "count", "size", "seed")}
     known = {name: value for name, value in given.items() if value is not None}
-    choose(names=options.tasks, **known)  # Wrong names show before photos are read.
-    photos = None if options.photos is None else _photos(options, bad)
+    if options.photos is None:
+        return choose(names=options.tasks, **known)
+    choose(names=options.tasks, photos=(), **known)  # What is wrong shows before many photos are read.
+    photos = _photos(options, bad)
     return choose(names=options.tasks, photos=photos, **known)
 
 

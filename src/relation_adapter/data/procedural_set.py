@@ -57,7 +57,11 @@ class ProceduralSet:
 
     def items(self) -> list[Item]:
         """What is in it, task by task."""
-        return [Item(name, number, self._split(name)) for name in self.tasks for number in range(self.count)]
+        return list(self.iter_items())
+
+    def iter_items(self) -> Iterator[Item]:
+        """The same one by one, however many there are."""
+        return (Item(name, number, self._split(name)) for name in self.tasks for number in range(self.count))
 
     def draw(self, item: Item) -> DrawnQuad:
         """The quad of one item."""
@@ -142,7 +146,7 @@ class PictureQuad:
 
 def procedural_quads(wanted: ProceduralSet) -> Iterator[PictureQuad]:
     """All quads of a set, task by task, made one by one; nothing touches the disk."""
-    for item in wanted.items():
+    for item in wanted.iter_items():
         quad = wanted.draw(item)
         before, after, source, target = (Image.fromarray(picture) for picture in pictures_of(quad))
         yield PictureQuad(before, after, source, target, quad.task, category_of(item), item.split, quad.params)
