@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from relation_adapter.cli import main
-from relation_adapter.data.schema import read_quads
+from relation_adapter.data.build import BuildOptions, build
+from relation_adapter.data.pairs import read_pairs
+from relation_adapter.data.schema import read_quads, write_quads
 
 
 def write_pairs_file(folder: Path, tasks: int = 12, pairs: int = 20) -> Path:
@@ -100,3 +103,16 @@ def test_a_picture_that_a_link_leads_out_to_is_not_cached(tmp_path: Path, capfd:
     (folder / "quads.jsonl").write_text(json.dumps(row) + "\n")
     assert main(["data", "cache", str(folder / "quads.jsonl"), "-o", str(tmp_path / "cache")]) == 2
     assert "quads.jsonl:1: " in (told := capfd.readouterr().err) and "a link out of the file's folder" in told
+
+
+def test_ten_times_the_pairs_take_the_same_memory(tmp_path: Path) -> None:
+    peaks = []
+    for tasks in (4, 40):
+        (folder := tmp_path / str(tasks)).mkdir()
+        pairs = write_pairs_file(folder, tasks, 100)
+        tracemalloc.start()
+        plans = build(read_pairs(pairs), folder, BuildOptions(cap=200, unseen=1))
+        assert write_quads(folder / "quads.jsonl", (quad for plan in plans for quad in plan.quads())) > 100 * tasks
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 200_000
