@@ -201,7 +201,20 @@ def test_the_params_of_dense_tasks_differ_between_quads_and_show(name: str) -> N
     drawn = [draw_quad(rng(5, number), 32, name) for number in range(8)]
     assert len({str(quad.params) for quad in drawn}) > 1
     entry = task(name)
-    first, second = drawn[0].params, next(quad.params for quad in drawn if quad.params != drawn[0].params)
+    first = drawn[0].params
+    second = next(quad.params for quad in drawn if quad.params != first) | {
+        key: first[key] for key in ("scene",) if key in first
+    }
     maps = [entry.draw_pair(rng(6), params, 32) for params in (first, second)]
     assert np.array_equal(maps[0][0], maps[1][0])
     assert not np.array_equal(maps[0][1], maps[1][1])
+
+
+def test_both_pairs_of_a_segmentation_show_one_kind_of_scene() -> None:
+    # Else the colours of the labels could not be read from the pair.
+    shared = []
+    for number in range(24):
+        quad = draw_quad(rng(7, number), 48, "semantic segmentation")
+        first, second = ({tuple(colour) for colour in one.reshape(-1, 3)} for one in (quad.after, quad.target))
+        shared.append(len(first & second))
+    assert sum(count > 0 for count in shared) >= 22

@@ -153,7 +153,7 @@ def test_an_added_object_stands_where_the_params_say() -> None:
 
 def test_a_red_id_photo_has_a_red_ground() -> None:
     for number in range(6):
-        target = draw_quad(rng(21, number), 48, "red ID photo").target.astype(int)
+        target = draw_quad(rng(21, number), 48, "red-background ID photo").target.astype(int)
         corner = target[:4, :4].reshape(-1, 3).mean(axis=0)
         assert corner[0] > 2 * corner[1:].max()
 

@@ -46,7 +46,7 @@ RED = tint(colour((0.97, 1.01), (0.8, 0.95), (0.7, 0.9)))
 
 TASKS: tuple[Task, ...] = (
     SceneTask("flat backdrop", "customized", draws(colour=NOT_RED), False, _person_scene, id_photo),
-    SceneTask("red ID photo", "customized", draws(colour=RED), False, _person_scene, id_photo),
+    SceneTask("red-background ID photo", "customized", draws(colour=RED), False, _person_scene, id_photo),
     SceneTask("silhouette", "customized", draws(colour=DEEP), False, _person_scene, silhouette),
     SceneTask("sticker", "customized", draws(rim=PAPER, ground=VIVID), False, _person_scene, sticker),
     SceneTask("outline", "customized", draws(colour=VIVID), False, _person_scene, outline),

@@ -67,12 +67,21 @@ def scene_surfaces(scene: Scene) -> Surfaces:
     return pen.surfaces
 
 
-def draw_view(rng: Rng, size: int) -> View:
-    """A still life, or a scene with faces, figures, animals, landscapes and things; (size, size)."""
-    if rng.random() < 0.4:
+STILL_LIFE = "still life"
+# Where `draw_any_scene` draws each kind. Both pairs of a segmentation are of one kind, so that the colour of each label
+# can be read from the pair.
+KINDS = {STILL_LIFE: 0.0, "face": 0.1, "figure": 0.4, "animal": 0.5, "table": 0.6, "land": 0.9}
+
+
+def draw_view(rng: Rng, size: int, kind: str | None = None) -> View:
+    """A still life, or a scene with faces, figures, animals, landscapes and things; (size, size).
+
+    kind: one of KINDS; default: drawn.
+    """
+    if kind == STILL_LIFE or (kind is None and rng.random() < 0.4):
         room = draw_room(rng)
         return to_bytes(draw_finish(rng, size).apply(room.picture(size))), room.surfaces(size)
-    scene = draw_any_scene(rng, size)
+    scene = draw_any_scene(rng, size, None if kind is None else KINDS[kind])
     return render(scene), scene_surfaces(scene)
 
 
@@ -87,7 +96,7 @@ class DenseTask(Task):
         return False
 
     def draw_pair(self, rng: Rng, params: Params, size: int, photo: Picture | None = None) -> Pair:
-        picture, surfaces = draw_view(rng, size)
+        picture, surfaces = draw_view(rng, size, params.get("scene"))
         return picture, to_bytes(self.show(surfaces, params))
 
 
@@ -101,5 +110,5 @@ SIGNS = choice([1, 1, 1], [-1, 1, 1], [1, -1, 1], [-1, -1, 1])
 TASKS: tuple[Task, ...] = (
     DenseTask("depth", "low_level", draws(colours=RAMPS), False, depth_map),
     DenseTask("surface normal", "low_level", draws(signs=SIGNS), False, normal_map),
-    DenseTask("semantic segmentation", "low_level", draws(hue=span(0, 1)), False, label_map),
+    DenseTask("semantic segmentation", "low_level", draws(hue=span(0, 1), scene=choice(*KINDS)), False, label_map),
 )

@@ -83,7 +83,7 @@ TASKS: tuple[Task, ...] = (
     edit_task("raise arms", figure_scene, raise_arms, angle=span(100, 172), bend=span(-30, 30)),
     edit_task("lower arms", arms_up_scene, raise_arms, angle=span(5, 50), bend=span(-10, 30)),
     edit_task("wave", figure_scene, wave, side=SIDE, angle=span(75, 120), bend=span(35, 60)),
-    edit_task("make thinner", figure_scene, widen, first=slight, **THINNER),
+    edit_task("thinner", figure_scene, widen, first=slight, **THINNER),
     edit_task("make stouter", figure_scene, widen, factor=span(1.4, 2.0)),
     edit_task("jump", roomy_scene, jump, height=span(0.08, 0.17), stride=span(0.35, 0.6), arms=span(60, 150)),
     edit_task("kick", roomy_scene, kick, side=SIDE, angle=span(50, 95), arms=span(35, 90)),

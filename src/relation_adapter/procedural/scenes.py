@@ -112,9 +112,12 @@ def draw_outdoors(rng: Rng, size: int, land: Landscape, *subjects: Subject) -> S
     return Scene(black, (land, *subjects), draw_finish(rng, size))
 
 
-def draw_any_scene(rng: Rng, size: int) -> Scene:
-    """Faces, figures, animals, things on a table and landscapes in any state, sometimes with an object in front."""
-    kind = rng.random()
+def draw_any_scene(rng: Rng, size: int, kind: float | None = None) -> Scene:
+    """Faces, figures, animals, things on a table and landscapes in any state, sometimes with an object in front.
+
+    kind: which of these, in [0, 1); default: drawn.
+    """
+    kind = rng.random() if kind is None else kind
     if kind < 0.34:
         scene = draw_scene(rng, size, draw_face(rng, adorned=True))
     elif kind < 0.48:

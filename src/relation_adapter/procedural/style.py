@@ -162,10 +162,10 @@ PAPER = tint(colour(saturation=(0.0, 0.25), value=(0.9, 1)))
 LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 
 TASKS: tuple[Task, ...] = (
-    style_task("pencil drawing", pencil, sigma=span(0.03, 0.06), pressure=span(2.0, 4.0), ink=INK, paper=PAPER),
+    style_task("pencil filter", pencil, sigma=span(0.03, 0.06), pressure=span(2.0, 4.0), ink=INK, paper=PAPER),
     style_task("pop art", pop_art, colours=_palette),
-    style_task("pixel art", pixel_art, cells=whole(9, 16)),
-    style_task("toy bricks", toy_bricks, cells=whole(9, 14)),
+    style_task("pixel form", pixel_art, cells=whole(9, 16)),
+    style_task("Lego form", toy_bricks, cells=whole(9, 14)),
     style_task("duotone", gradient_map, colours=_two_tones),
     style_task("false colours", gradient_map, colours=_three_tones),
     style_task("halftone", halftone, angle=span(0, 90), pitch=span(0.07, 0.11), ink=INK, paper=PAPER),

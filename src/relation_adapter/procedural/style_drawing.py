@@ -222,7 +222,7 @@ LANDS = choice(
 ANGLE = span(0, 180)
 
 TASKS: tuple[Task, ...] = (
-    style_task("crayon drawing", crayon, angle=ANGLE, pressure=span(-0.1, 0.12), paper=STRONG_PAPER),
+    style_task("crayon", crayon, angle=ANGLE, pressure=span(-0.1, 0.12), paper=STRONG_PAPER),
     style_task("coloured pencil drawing", coloured_pencil, angle=ANGLE, pressure=span(0.75, 1.0)),
     style_task(
         "charcoal drawing", charcoal, angle=ANGLE, smudge=span(0.01, 0.03), grain=span(0.8, 1.4), paper=STRONG_PAPER
