@@ -32,7 +32,7 @@ EDITS = (
     *("sepia", "tint", "blur", "horizontal flip", "posterize"),
 )
 SETTLED = {"horizontal flip": ("flip", {"axis": "horizontal"})}  # rows of one draw of a task: the task, its parameters
-SIZE = 64
+SIZE = 128
 Row = list[Image.Image]
 
 

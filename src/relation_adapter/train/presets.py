@@ -50,9 +50,11 @@ _CORE = (
     *("flip", "flip", "threshold", "duotone", "vignette"),  # twice, as it is two edits
 )
 
-# Measured: benchmarks/photos.py, mean ratio to doing nothing 0.31 (docs/log.md, 2026-11-24).
+# Measured: benchmarks/photos.py, mean ratio to doing nothing 0.31 at 64 px (docs/log.md, 2026-11-24).
 _MINI = TrainConfig(
-    model=MODELS["mini"],
+    model=replace(
+        MODELS["mini"], exemplar_size=64, native_area=64 * 64
+    ),  # a second run goes on at 128: recipes/mini.sh
     data=ProceduralMix(
         size=64,
         shapes=((64, 64), (64, 64), (64, 64), (56, 72), (72, 56), (48, 80), (80, 48)),
