@@ -37,6 +37,13 @@ sys.exit(code if code >= 0 else 99)
 """
 
 
+class Forgetting(list[Any]):
+    """For the server's memory of what it was asked: 100,000 pictures are too many to keep."""
+
+    def append(self, _: object) -> None:
+        """Forget it."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What one command took: seconds, and MiB at its largest."""
@@ -107,7 +114,8 @@ def main() -> None:
     counts = [int(count) for count in given.rows.split(",")]
     table: dict[int, dict[str, Measured]] = {}
     for rows in counts:
-        with tempfile.TemporaryDirectory(dir=given.folder) as temporary, fake_vlm.serving(fake_vlm.FakeVlm()) as server:
+        vlm = fake_vlm.FakeVlm(bodies=Forgetting())
+        with tempfile.TemporaryDirectory(dir=given.folder) as temporary, fake_vlm.serving(vlm) as server:
             folder = Path(temporary)
             table[rows] = commands(folder, generate(folder / "set", rows), server, rows, given.without.split(","))
     print("| command | " + " | ".join(f"{rows:,} rows" for rows in counts) + " |")
