@@ -318,3 +318,10 @@ def test_a_saved_pipeline_comes_back_in_the_dtypes_it_was_saved_in(twins: Path, 
 def test_the_folder_of_a_base_is_no_model(twins: Path) -> None:
     with pytest.raises(WeightsError, match=r"is a base without an adapter .*; give flux-dev as the model"):
         RelationPipeline.from_pretrained(twins / "FLUX.1-dev")
+
+
+@pytest.mark.parametrize("gib", [80, 40, 24, 16])
+def test_what_only_reads_pairs_takes_every_memory(twins: Path, gib: int) -> None:
+    base = dict.fromkeys(("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+    reader = flux_dev(twins, memory=gib, quantization="none", **base)
+    assert torch.equal(reader.encode_relation([pair()]).tokens, flux_dev(twins).encode_relation([pair()]).tokens)

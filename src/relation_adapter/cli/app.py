@@ -172,7 +172,7 @@ def _add_relation(relation: argparse.ArgumentParser) -> None:
     _add_pair(relation, required=True)
     _add_output(relation, "FILE", "the relation file to write, ending in .safetensors")
     relation.add_argument("--name", metavar="NAME", help="a name to keep in the file; default: the file's")
-    relation.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    _add_force(relation)
     _add_model(relation)
     _add_preparation(relation)
     _add_parts(relation, edits=False)
@@ -181,15 +181,7 @@ def _add_relation(relation: argparse.ArgumentParser) -> None:
 
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("preset", metavar="PRESET", help="what to train, as mini")
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=flags.assignment,
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="change one value of the preset; repeatable",
-    )
+    _add_overrides(train, "change one value of the preset; repeatable")
     train.add_argument(
         "--run", type=flags.path, required=True, dest="folder", metavar="FOLDER", help="where the run is kept"
     )
@@ -228,16 +220,8 @@ def _add_convert(commands: Any) -> None:
     convert.add_argument("file", type=flags.path, metavar="FILE", help="the published .bin")
     _add_output(convert, "FILE", "the file to write, ending in .safetensors")
     convert.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="of the weights; default: as they are")
-    convert.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=flags.assignment,
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="where the model differs from the published design; repeatable",
-    )
-    convert.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    _add_overrides(convert, "where the model differs from the published design; repeatable")
+    _add_force(convert)
     convert.set_defaults(run=_command("models", "convert"), stopped="nothing is written")
 
 
@@ -256,6 +240,16 @@ def _add_pair(group: argparse._ActionsContainer, required: bool = False) -> None
 
 def _add_output(group: argparse._ActionsContainer, name: str, text: str) -> None:
     group.add_argument("-o", "--out", type=flags.path_text, required=True, metavar=name, help=text)
+
+
+def _add_force(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def _add_overrides(group: argparse._ActionsContainer, text: str) -> None:
+    group.add_argument(
+        "--set", action="append", default=[], type=flags.assignment, dest="overrides", metavar="KEY=VALUE", help=text
+    )
 
 
 def _add_model(group: argparse._ActionsContainer) -> None:
@@ -293,6 +287,9 @@ def _add_parts(command: argparse.ArgumentParser, edits: bool = True) -> None:
             help="a LoRA of your own beside the published editor's; editor:WEIGHT weighs that one, none leaves it out",
         )
         parts.add_argument("--fuse-lora", action="store_true", help="add the LoRAs to the weights: a little faster")
+    else:
+        command.set_defaults(lora=[], fuse_lora=False)
+    command.set_defaults(edits=edits)
     parts.add_argument(
         "--memory", type=int, choices=MEMORY_GIB, help="GPU memory in GiB to stay within; default: what the GPU has"
     )

@@ -8,15 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from relation_adapter.cli.outputs import check_file
 from relation_adapter.cli.pipelines import FLUX, check_model
 from relation_adapter.cli.say import result, say
 from relation_adapter.config import MODELS, override, to_dict
-from relation_adapter.errors import UsageError, WeightsError
+from relation_adapter.errors import WeightsError
 from relation_adapter.files import SHIPPED, reason
 from relation_adapter.header import read_header
 from relation_adapter.hub import FLUX_DEV, Part, Places, check_sums, find
 
-SUFFIX = ".safetensors"
 FLUX_PARAMETERS = 11_901_408_320 + 2_645_600_512 + 358_612_992  # base, adapter, LoRA
 LICENCE = "Apache-2.0"  # of the weights inside the package, where they say nothing else
 FEW = 8  # tensors, up to which each one's shape is shown
@@ -112,10 +112,7 @@ def fetch(options: Namespace) -> int:
 def convert(options: Namespace) -> int:
     """A published adapter as safetensors with its configuration inside; the file on stdout."""
     out = Path(options.out)
-    if out.suffix.lower() != SUFFIX:
-        raise UsageError(f"--out {out}: the result is a {SUFFIX} file; end the name in {SUFFIX}")
-    if out.is_dir() or (out.exists() and not options.force):
-        raise UsageError(f"{out}: there already; --force overwrites a file")
+    check_file(out, "the result", options.force)
     design = override(MODELS["published"], options.overrides)
     import torch
 

@@ -14,6 +14,7 @@ from relation_adapter.files import reason
 from relation_adapter.images import READ_FORMATS, WRITE_FORMATS
 
 SHOWN = 3
+WEIGHTS_SUFFIX = ".safetensors"
 
 
 def all_sources(given: Sequence[Path]) -> list[Path]:
@@ -49,6 +50,14 @@ def plan_outputs(sources: Sequence[Path], given: Sequence[Path], out: Path, is_f
             f"--out {out} is a file; give a folder, or a name that ends in one of {' '.join(WRITE_FORMATS)}"
         )
     return [out / name for name in _names(sources)]
+
+
+def check_file(out: Path, what: str, force: bool) -> None:
+    """Refuse a file that is not called .safetensors, or that is there and may not be overwritten. Raises UsageError."""
+    if out.suffix.lower() != WEIGHTS_SUFFIX:
+        raise UsageError(f"--out {out}: {what} is a {WEIGHTS_SUFFIX} file; end the name in {WEIGHTS_SUFFIX}")
+    if out.is_dir() or (os.path.lexists(out) and not force):
+        raise UsageError(f"{out}: there already; --force overwrites a file")
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path], force: bool, skip: bool) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FLUX = "flux-dev"
 NAMED = (*SHIPPED, FLUX)
 EDITOR, NO_LORA = "editor", "none"
+# What need not be loaded, or fetched, to read pairs: the base.
+UNREAD = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 FLUX_ONLY = ("weights", "base", "image_encoder", "adapter", "offline", "quantize")
 
 
@@ -85,33 +87,21 @@ def _open_flux(options: Namespace) -> RelationPipeline:
     gpu = torch.cuda.is_available()
     if options.memory is not None and not gpu:
         say("note: no GPU here; --memory has no effect")
-    gib = options.memory if gpu else None
+    gib = options.memory
     if gpu and gib is None:
         gib = memory.plan_for_device(torch.cuda.mem_get_info()[1]).gib
-    plan = memory.plan_for(gib, options.quantize)
+    # To read pairs the base is not there, and what is takes 6 GiB.
+    plan = memory.plan_for(gib if gpu else None, options.quantize) if options.edits else memory.plan_for(None)
     pipe = RelationPipeline.from_pretrained(
         FLUX,
         **{name: getattr(options, name) for name in ("weights", "base", "image_encoder", "adapter", "offline")},
-        **_unneeded(options),
-        lora=_lora_of(options),
-        quantization=plan.quantization if hasattr(options, "sources") else None,
+        **({} if options.edits else dict.fromkeys(UNREAD)),
+        lora=False if not options.edits or NO_LORA in [lora.name for lora in options.lora] else None,
+        quantization=plan.quantization,
     )
     _add_loras(pipe, options)
     memory.place(pipe, plan)
     return pipe
-
-
-def _unneeded(options: Namespace) -> dict[str, None]:
-    """What need not be loaded, or fetched, to read pairs: the base."""
-    if hasattr(options, "sources"):
-        return {}
-    return dict.fromkeys(("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-
-
-def _lora_of(options: Namespace) -> bool | None:
-    """Whether the model's own LoRA is loaded: not where none is asked for, nor to read pairs."""
-    wanted = hasattr(options, "sources") and not any(lora.name == NO_LORA for lora in options.lora)
-    return None if wanted else False
 
 
 def _add_loras(pipe: RelationPipeline, options: Namespace) -> None:

@@ -144,7 +144,7 @@ def place(pipe: Any, plan: MemoryPlan, device: torch.device | str | None = None)
     guests = [part for name, part in parts.items() if name not in staying]
     for part in guests:
         _move(part, CPU)
-    if plan.placement == "group":
+    if plan.placement == "group" and "transformer" in parts:
         transformer = parts.pop("transformer")
         pipe._guests_leave = transformer.register_forward_pre_hook(lambda *_: _leave(guests))
         _stream_blocks(transformer, target)
