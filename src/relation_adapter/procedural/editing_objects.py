@@ -7,7 +7,7 @@ from typing import Any
 
 from .animals import ANIMALS, COATS, draw_animal
 from .draws import Params, choice, colour, draws, natural, span, tint, vivid, whole
-from .edits import VIVID, Fields, any_scene, cluttered_scene, edit_task, last
+from .edits import VIVID, Edit, Fields, any_scene, cluttered_scene, edit_task, last
 from .landscape import draw_landscape
 from .letters import LETTERS
 from .objects import PROPS, STANDING, Block, Cup, Prop, draw_prop, draw_table
@@ -80,13 +80,14 @@ def uncover(scene: Scene, params: Params) -> tuple[Scene, Scene]:
     return shown, replace(scene, subjects=scene.subjects[:-1])
 
 
-def other_kind(kinds: tuple[str, ...]) -> Any:
-    """Puts another kind than the wanted one, where the scene has that already."""
+def other(field: str, options: tuple[str, ...]) -> Edit:
+    """Puts another value than the wanted one, where the scene has that already."""
 
     def put(scene: Scene, params: Params) -> Scene:
-        if last(scene).kind != params["kind"]:
+        wanted = params[field]
+        if getattr(last(scene), field) != wanted:
             return scene
-        return scene.changed(kind=kinds[(kinds.index(params["kind"]) + 1) % len(kinds)])
+        return scene.changed(**{field: options[(options.index(wanted) + 1) % len(options)]})
 
     return put
 
@@ -140,13 +141,6 @@ def change_letter(scene: Scene, params: Params) -> Scene:
     return scene.changed(letter=params["letter"])
 
 
-def other_letter(scene: Scene, params: Params) -> Scene:
-    """A letter that is not the wanted one."""
-    if last(scene).letter != params["letter"]:
-        return scene
-    return scene.changed(letter=LETTERS[(LETTERS.index(params["letter"]) + 1) % len(LETTERS)])
-
-
 def swap_objects(scene: Scene, params: Params) -> Scene:
     """Two of the row of three change places."""
     row: list[Any] = list(scene.subjects[-3:])
@@ -176,7 +170,7 @@ UPRIGHT = choice(-0.25, 0.0, 0.25)
 TASKS: tuple[Task, ...] = (
     edit_task("add object", any_scene, add_object, **OBJECT, **PLACE),
     SceneTask("remove object", "editing", draws(**OBJECT), False, cluttered_scene, uncover),
-    edit_task("replace object", one_scene, change_kind, first=other_kind(PROPS), kind=choice(*PROPS)),
+    edit_task("replace object", one_scene, change_kind, first=other("kind", PROPS), kind=choice(*PROPS)),
     edit_task("move object", one_scene, move_object, right=SIDEWAYS, down=UPRIGHT),
     edit_task("enlarge object", one_scene, resize_object, factor=span(1.5, 2.4)),
     edit_task("shrink object", one_scene, resize_object, first=enlarged, factor=span(0.35, 0.65)),
@@ -186,9 +180,9 @@ TASKS: tuple[Task, ...] = (
     ),
     edit_task("turn object", turned_scene, turn_object, angle=choice(-120, -90, -60, 60, 90, 120, 180)),
     edit_task("fill cup", cup_scene, fill_cup, drink=DRINK),
-    edit_task("change letter", block_scene, change_letter, first=other_letter, letter=choice(*LETTERS)),
+    edit_task("change letter", block_scene, change_letter, first=other("letter", LETTERS), letter=choice(*LETTERS)),
     edit_task("swap objects", row_scene, swap_objects, seen=False, places=choice([0, 1], [1, 2], [0, 2])),
     edit_task("give spots or stripes", animal_scene, give_coat, coat=choice(*COATS), marks=VIVID),
     edit_task("put on collar", animal_scene, put_collar, colour=VIVID, bell=VIVID),
-    edit_task("change animal", animal_scene, change_kind, first=other_kind(ANIMALS), kind=choice(*ANIMALS)),
+    edit_task("change animal", animal_scene, change_kind, first=other("kind", ANIMALS), kind=choice(*ANIMALS)),
 )
