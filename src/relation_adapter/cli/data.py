@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,7 +16,6 @@ from relation_adapter.data.procedural_set import BENCHMARK_CHECKSUM, ProceduralS
 from relation_adapter.errors import UsageError
 
 CHOICES = ("tasks", "category", "split", "count", "size", "seed", "photos")
-DEFAULT_SIZE = 128
 
 
 def procedural(options: Namespace) -> int:
@@ -43,14 +43,12 @@ def _benchmark(options: Namespace) -> ProceduralSet:
 def _chosen(options: Namespace, bad: list[str]) -> ProceduralSet:
     given = {name: getattr(options, name) for name in ("category", "split", "count", "size", "seed")}
     known = {name: value for name, value in given.items() if value is not None}
-    if options.photos is None:
-        return choose(names=options.tasks, **known)
-    choose(names=options.tasks, photos=(), **known)  # What is wrong shows before many photos are read.
-    photos = _photos(options, bad)
-    return choose(names=options.tasks, photos=photos, **known)
+    # What is wrong shows before many photos are read.
+    chosen = choose(names=options.tasks, photos=None if options.photos is None else (), **known)
+    return chosen if options.photos is None else replace(chosen, photos=_photos(options, chosen.size, bad))
 
 
-def _photos(options: Namespace, bad: list[str]) -> Photos:
+def _photos(options: Namespace, size: int, bad: list[str]) -> Photos:
     if options.out is not None and _within(options.out, options.photos):
         raise UsageError(f"-o {options.out} lies in --photos {options.photos}; results would become photos")
 
@@ -58,7 +56,7 @@ def _photos(options: Namespace, bad: list[str]) -> Photos:
         bad.append(message)
         say(f"{message}; left out")
 
-    photos = find_photos(options.photos, options.size or DEFAULT_SIZE, tell)
+    photos = find_photos(options.photos, size, tell)
     say(f"{len(photos):,} photos")
     return photos
 
