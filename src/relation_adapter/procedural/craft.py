@@ -21,6 +21,7 @@ from .pixels import (
     edges,
     gaussian_blur,
     grid,
+    half_sides,
     luminance,
     mix,
     short_side,
@@ -61,6 +62,13 @@ def along(shape: Shape, angle: float) -> FloatPicture:
     x, y = grid(*shape[:2])
     turn = math.radians(angle)
     return as_float32(math.cos(turn) * x + math.sin(turn) * y)
+
+
+def inwards(picture: FloatPicture) -> FloatPicture:
+    """How far every pixel lies from the nearest border."""
+    x, y = grid(*picture.shape[:2])
+    half_x, half_y = half_sides(picture)
+    return np.minimum(half_x - np.abs(x), half_y - np.abs(y))
 
 
 def wave(place: FloatPicture, pitch: float) -> FloatPicture:

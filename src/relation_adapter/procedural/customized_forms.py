@@ -8,7 +8,7 @@ import numpy as np
 
 from .brush import Pen, Point
 from .draws import Params, choice, colour, span, tint, whole
-from .pixels import FloatPicture, as_float32, box_distance, mix, unit_colour, wide
+from .pixels import FloatPicture, as_float32, box_distance, half_sides, mix, unit_colour, wide
 from .printing import (
     DEEP,
     PALE,
@@ -16,7 +16,6 @@ from .printing import (
     bent,
     circle,
     fill_inside,
-    half_sides,
     painted,
     places,
     plain,

@@ -8,7 +8,7 @@ from .brush import Pen, ellipse_points
 from .draws import Params, choice, colour, tint, whole
 from .letters import write
 from .objects import heart_points, paler
-from .pixels import FloatPicture, as_float32, box_distance, gray, unit_colour
+from .pixels import FloatPicture, as_float32, box_distance, gray, half_sides, unit_colour
 from .printing import (
     DEEP,
     PALE,
@@ -19,7 +19,6 @@ from .printing import (
     fill_inside,
     fill_outside,
     fitting,
-    half_sides,
     painted,
     placed,
     places,

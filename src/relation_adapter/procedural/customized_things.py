@@ -7,7 +7,17 @@ import numpy as np
 from .brush import Pen, ellipse_points
 from .draws import Params, choice, colour, span, tint, whole
 from .objects import heart_points
-from .pixels import FloatPicture, as_float32, box_distance, gaussian_blur, luminance, mix, short_side, unit_colour
+from .pixels import (
+    FloatPicture,
+    as_float32,
+    box_distance,
+    gaussian_blur,
+    half_sides,
+    luminance,
+    mix,
+    short_side,
+    unit_colour,
+)
 from .printing import (
     DEEP,
     METAL,
@@ -15,7 +25,6 @@ from .printing import (
     VIVID,
     circle,
     fill_inside,
-    half_sides,
     painted,
     placed,
     places,

@@ -70,6 +70,12 @@ def short_side(picture: NDArray[Any]) -> int:
     return int(min(picture.shape[:2]))
 
 
+def half_sides(picture: NDArray[Any]) -> tuple[float, float]:
+    """tuple[float, float] the width and half the height in short sides."""
+    short = short_side(picture)
+    return picture.shape[1] / short / 2, picture.shape[0] / short / 2
+
+
 def gaussian_blur(picture: FloatPicture, sigma: float) -> FloatPicture:
     """Blur a picture or a plane; sigma as a fraction of the short side."""
     radius = sigma * short_side(picture)

@@ -29,12 +29,6 @@ def print_task(name: str, change: Change, *, seen: bool = True, **fields: Draw) 
     return pixel_task(name, "customized", change, False, seen, **fields)
 
 
-def half_sides(picture: FloatPicture) -> Half:
-    """Half the width and half the height in short sides."""
-    short = short_side(picture)
-    return picture.shape[1] / short / 2, picture.shape[0] / short / 2
-
-
 def places(picture: FloatPicture) -> tuple[FloatPicture, FloatPicture]:
     """Where every pixel is: x, y."""
     return grid(*picture.shape[:2])

@@ -11,6 +11,7 @@ from .craft import (
     along,
     cells,
     field,
+    inwards,
     outlines,
     slope,
     soft_step,
@@ -27,7 +28,6 @@ from .pixels import (
     as_float32,
     gaussian_blur,
     gray,
-    grid,
     mix,
     short_side,
     to_bytes,
@@ -121,12 +121,9 @@ def liquid_metal(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def frost(picture: FloatPicture, params: Params) -> FloatPicture:
     """Ice crystals that grow in from the borders."""
-    x, y = grid(*picture.shape[:2])
-    half_x, half_y = (side / short_side(picture) / 2 for side in (picture.shape[1], picture.shape[0]))
-    inside = np.minimum(half_x - np.abs(x), half_y - np.abs(y))
     needles = np.maximum.reduce([streaks(picture.shape, angle, 0.02, 0.16, 66 + angle) for angle in (25, 85, 145)])
     crystal = soft_step(needles - 0.62, 4)
-    ice = soft_step(params["reach"] - inside + (needles - 0.7) * 0.3, 7)
+    ice = soft_step(params["reach"] - inwards(picture) + (needles - 0.7) * 0.3, 7)
     cold = mix(gray(picture), picture, 0.6) * as_float32([0.85, 0.97, 1.1])
     blurred = mix(cold, gaussian_blur(as_float32(cold), 0.03), ice[..., None])
     return mix(blurred, unit_colour(params["tint"]), (ice * (0.35 + 0.6 * crystal))[..., None])

@@ -25,6 +25,7 @@ from .pixels import (
     gaussian_blur,
     gray,
     grid,
+    half_sides,
     luminance,
     mix,
     short_side,
@@ -127,7 +128,7 @@ def zoom_burst(picture: FloatPicture, params: Params) -> FloatPicture:
 def sunset_silhouette(picture: FloatPicture, params: Params) -> FloatPicture:
     """Dark things black before an evening sky with the sun in it."""
     x, y = grid(*picture.shape[:2])
-    half_y = picture.shape[0] / short_side(picture) / 2
+    _, half_y = half_sides(picture)
     sky = ramp(as_float32((y / half_y + 1) / 2), params["sky"])
     far = np.sqrt((x - np.float32(params["x"])) ** 2 + (y - np.float32(params["y"])) ** 2)
     glow = (1 - far / 0.45).clip(0, 1) ** 2
@@ -161,7 +162,7 @@ def selective_colour(picture: FloatPicture, params: Params) -> FloatPicture:
 def underwater(picture: FloatPicture, params: Params) -> FloatPicture:
     """Blue depth that swallows red, a net of light, rays from above."""
     x, y = grid(*picture.shape[:2])
-    half_y = picture.shape[0] / short_side(picture) / 2
+    _, half_y = half_sides(picture)
     depth = (y / half_y * 0.5 + 0.5)[..., None]
     swim = (field(picture.shape, 0.12, 96) - 0.5) * 0.035
     moved = seen_at(picture, x + swim, y + swim[::-1])

@@ -11,6 +11,7 @@ from .brush import OVERSAMPLING
 from .craft import (
     dots,
     field,
+    inwards,
     panes,
     ramp,
     shifted,
@@ -45,9 +46,7 @@ def watercolour(picture: FloatPicture, params: Params) -> FloatPicture:
     light = gaussian_blur(luminance(smooth), 0.008)
     rim = (np.abs(light - gaussian_blur(light, 0.03)) * 3).clip(0, 0.5)
     pigment = (1 - smooth) * (params["load"] + flow + rim)[..., None]
-    x, y = grid(*picture.shape[:2])
-    half_x, half_y = (side / short_side(picture) / 2 for side in (picture.shape[1], picture.shape[0]))
-    inside = np.minimum(half_x - np.abs(x), half_y - np.abs(y)) - params["border"]
+    inside = inwards(picture) - params["border"]
     wet = soft_step(inside + (field(picture.shape, 0.08, 23) - 0.5) * 0.08, 50)
     return as_float32(unit_colour(params["paper"]) * (1 - (pigment * wet[..., None]).clip(0, 0.88)))
 

@@ -9,6 +9,7 @@ from .craft import (
     cells,
     field,
     glyphs,
+    inwards,
     outlines,
     printed,
     ramp,
@@ -25,7 +26,6 @@ from .pixels import (
     FloatPicture,
     as_float32,
     gaussian_blur,
-    grid,
     mix,
     resize,
     short_side,
@@ -81,10 +81,8 @@ def dithering(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def cyanotype(picture: FloatPicture, params: Params) -> FloatPicture:
     """A blue print on paper that was coated with a wide brush."""
-    x, y = grid(*picture.shape[:2])
-    half_x, half_y = (side / short_side(picture) / 2 for side in (picture.shape[1], picture.shape[0]))
     turn = 0 if params["across"] else 90
-    inside = np.minimum(half_x - np.abs(x), half_y - np.abs(y)) - params["border"]
+    inside = inwards(picture) - params["border"]
     ragged = (streaks(picture.shape, turn, 0.02, 0.3, 44) - 0.5) * 0.12
     coat = soft_step(inside + ragged, 40)
     blue = tones(picture) * (0.9 + 0.2 * streaks(picture.shape, turn, 0.03, 0.7, 45)) * 0.9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .craft import cells, field, glyph_mask, ramp, shifted, soft_step, style_task, tones
+from .craft import cells, field, glyph_mask, inwards, ramp, shifted, soft_step, style_task, tones
 from .draws import Params, choice, span, whole
 from .pixels import (
     FloatPicture,
@@ -14,6 +14,7 @@ from .pixels import (
     gaussian_blur,
     gray,
     grid,
+    half_sides,
     mix,
     short_side,
 )
@@ -78,7 +79,7 @@ def thermal_camera(picture: FloatPicture, params: Params) -> FloatPicture:
     """Soft false heat, with its scale at one side."""
     x, y = grid(*picture.shape[:2])
     heat = gaussian_blur(tones(picture, 0.015), 0.012)
-    half_x = picture.shape[1] / short_side(picture) / 2
+    half_x, _ = half_sides(picture)
     bar = box_distance(x - params["side"] * (half_x - 0.07), y, (0.025, 0.36))
     scale = as_float32((0.5 - y / 0.72).clip(0, 1))
     shown = ramp(heat, params["palette"])
@@ -89,12 +90,11 @@ def thermal_camera(picture: FloatPicture, params: Params) -> FloatPicture:
 def x_ray(picture: FloatPicture, params: Params) -> FloatPicture:
     """A glowing negative film with a letter of lead in the corner."""
     x, y = grid(*picture.shape[:2])
-    half_x, half_y = (side / short_side(picture) / 2 for side in (picture.shape[1], picture.shape[0]))
+    half_x, half_y = half_sides(picture)
     dense = 1 - tones(picture, 0.012)
     bone = (dense + 1.3 * (dense - gaussian_blur(dense, 0.05))).clip(0, 1)
     film = 0.75 * bone + 0.3 * gaussian_blur(as_float32(bone), 0.03)
-    edge = np.minimum(half_x - np.abs(x), half_y - np.abs(y))
-    film = as_float32(film * soft_step(edge - 0.07, 12))
+    film = as_float32(film * soft_step(inwards(picture) - 0.07, 12))
     mark = glyph_mask(params["letter"], x - params["side"] * (half_x - 0.13), y + half_y - 0.16, 0.2)
     return ramp(np.maximum(film, mark), [[2, 4, 10], params["film"], [235, 245, 255]])
 
