@@ -66,7 +66,6 @@ class Figure:
         body.part("hair").polygon(ellipse_points(0, -0.76, 0.2, 0.23, 180, 360), self.hair)
         if self.hat is not None:
             self.hat.paint(body.part("hat").local(0, -0.74, 0.23))
-
         if self.umbrella is not None:
             self._paint_umbrella(body, *self.umbrella)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -91,8 +92,7 @@ class SurfacePen(Pen):
 
     def part(self, name: str, nearness: float | None = None) -> SurfacePen:
         """The pen for a part of the scene, at the nearness given or that of the whole."""
-        pen = self.local(0, 0, 1)
-        assert isinstance(pen, SurfacePen)
+        pen = copy(self)
         pen.label = label_of(name)
         pen.facing = (0.0, 0.0, 0.0) if name in UNTOUCHABLE else (0.0, 0.0, 1.0)
         pen.base = self.base if nearness is None else nearness
