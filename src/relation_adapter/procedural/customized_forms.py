@@ -7,11 +7,12 @@ import math
 import numpy as np
 
 from .brush import Pen, Point
-from .draws import Params, choice, colour, span, tint, whole
+from .draws import Params, choice, span, whole
 from .pixels import FloatPicture, as_float32, box_distance, half_sides, mix, unit_colour, wide
 from .printing import (
     DEEP,
     PALE,
+    SKY,
     VIVID,
     bent,
     circle,
@@ -64,10 +65,10 @@ def mug_print(picture: FloatPicture, params: Params) -> FloatPicture:
     mug = painted(plain(picture, params["table"]), body)
     turn = as_float32(np.arcsin(wide((across / radius).clip(-1, 1))) / math.pi * 2)
     below = as_float32(y - 0.02 - bend)
-    print_half = (radius, 0.27)
     shade = as_float32(0.62 + 0.38 * np.sqrt(np.maximum(1 - np.square(across / radius), 0)))[..., None]
-    shown = bent(picture, print_half, turn * np.float32(radius), below) * shade
-    return show(mug, as_float32(shown), box_distance(across, below, (radius, 0.27)))
+    window = (radius, 0.27)
+    shown = bent(picture, window, turn * np.float32(radius), below) * shade
+    return show(mug, as_float32(shown), box_distance(across, below, window))
 
 
 def cushion(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -162,12 +163,11 @@ def cube(picture: FloatPicture, params: Params) -> FloatPicture:
     near = (0.78 * turn - 0.39, -0.02 + 0.06)
     down = (0.0, 0.42)
     shown = plain(picture, params["ground"])
-    far_left, far_right = (near[0] + left[0], near[1] + left[1]), near
-    back = (near[0] + left[0], near[1] + left[1])
+    far = (near[0] + left[0], near[1] + left[1])
     for origin, along, below, light in (
-        (far_left, (-left[0], -left[1]), down, 0.62),
-        (far_right, right, down, 0.85),
-        (back, right, (-left[0], -left[1]), 1.1),
+        (far, (-left[0], -left[1]), down, 0.62),
+        (near, right, down, 0.85),
+        (far, right, (-left[0], -left[1]), 1.1),
     ):
         area = along[0] * below[1] - along[1] * below[0]
         px, py = x - np.float32(origin[0]), y - np.float32(origin[1])
@@ -185,7 +185,6 @@ def cube(picture: FloatPicture, params: Params) -> FloatPicture:
 
 
 KNOB = (220, 190, 160, 130, 100, 80, 50, 20, -10, -40)  # degrees on the way around a knob
-SKY = tint(colour((0.5, 0.68), (0.15, 0.7), (0.7, 1.0)))
 
 TASKS: tuple[Task, ...] = (
     print_task("balloon form", balloon, rubber=VIVID, sky=SKY),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .brush import Pen, ellipse_points
-from .draws import Params, choice, colour, tint, whole
+from .draws import Colour, Params, choice, colour, tint, whole
 from .letters import write
 from .objects import heart_points, paler
 from .pixels import FloatPicture, as_float32, box_distance, gray, half_sides, unit_colour
@@ -111,20 +111,18 @@ def wanted_poster(picture: FloatPicture, params: Params) -> FloatPicture:
     return painted(sheet, paint)
 
 
-def _suit(pen: Pen, suit: str, x: float, y: float, turn: float, size: float) -> None:
-    small = pen.local(x, y, size, turn)
-    ink = (205, 30, 40) if suit in ("heart", "diamond") else (24, 24, 30)
+def _suit(pen: Pen, suit: str, ink: Colour) -> None:
     if suit == "diamond":
-        small.polygon([(0, -1.1), (0.75, 0), (0, 1.1), (-0.75, 0)], ink)
+        pen.polygon([(0, -1.1), (0.75, 0), (0, 1.1), (-0.75, 0)], ink)
     elif suit == "heart":
-        small.polygon(heart_points(0, 0, 1.1), ink)
+        pen.polygon(heart_points(0, 0, 1.1), ink)
     elif suit == "spade":
-        small.polygon([(px, -py - 0.2) for px, py in heart_points(0, 0, 1.0)], ink)
-        small.polygon([(0, 0), (0.4, 1.1), (-0.4, 1.1)], ink)
+        pen.polygon([(px, -py - 0.2) for px, py in heart_points(0, 0, 1.0)], ink)
+        pen.polygon([(0, 0), (0.4, 1.1), (-0.4, 1.1)], ink)
     else:
         for px, py in ((0, -0.55), (-0.5, 0.2), (0.5, 0.2)):
-            small.ellipse(px, py, 0.48, 0.48, ink)
-        small.polygon([(0, 0), (0.4, 1.1), (-0.4, 1.1)], ink)
+            pen.ellipse(px, py, 0.48, 0.48, ink)
+        pen.polygon([(0, 0), (0.4, 1.1), (-0.4, 1.1)], ink)
 
 
 def playing_card(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -142,7 +140,7 @@ def playing_card(picture: FloatPicture, params: Params) -> FloatPicture:
         for turn in (0, 180):
             turned = pen.local(0, 0, 1, turn)
             write(turned, params["rank"], -0.31, -0.4, 0.11, ink, 0.024)
-            _suit(turned, params["suit"], -0.31, -0.27, 0, 0.05)
+            _suit(turned.local(-0.31, -0.27, 0.05), params["suit"], ink)
 
     return painted(card, paint)
 

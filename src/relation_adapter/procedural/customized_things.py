@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .brush import Pen, ellipse_points
+from .craft import slope
 from .draws import Params, choice, colour, span, tint, whole
 from .objects import heart_points
 from .pixels import (
@@ -15,13 +16,13 @@ from .pixels import (
     half_sides,
     luminance,
     mix,
-    short_side,
     unit_colour,
 )
 from .printing import (
     DEEP,
     METAL,
     PALE,
+    SKY,
     VIVID,
     circle,
     fill_inside,
@@ -42,10 +43,7 @@ from .task import Task
 def relief(picture: FloatPicture) -> FloatPicture:
     """The luma as a lit relief, (H, W), about 0.2 to 1.2."""
     light = gaussian_blur(luminance(picture), 0.008)
-    step = max(1, round(0.012 * short_side(picture)))
-    padded = np.pad(light, step, mode="edge")
-    slope = padded[2 * step :, 2 * step :] - padded[: -2 * step, : -2 * step]
-    return as_float32(0.45 + 0.4 * light + 1.3 * slope)
+    return as_float32(0.45 + 0.4 * light + 1.3 * slope(light, (1, 1), 0.012))
 
 
 def coin(picture: FloatPicture, params: Params) -> FloatPicture:
@@ -79,7 +77,7 @@ def medal(picture: FloatPicture, params: Params) -> FloatPicture:
 
     hung = painted(plain(picture, params["ground"]), paint)
     ringed = fill_inside(hung, radial(x, below) - np.float32(0.345), params["metal"])
-    ringed = fill_inside(ringed, radial(x, below) - np.float32(0.3), [int(part * 0.55) for part in params["metal"]])
+    ringed = fill_inside(ringed, radial(x, below) - np.float32(0.3), list(tone(params["metal"], 0.55)))
     return show(ringed, placed(picture, (0.285, 0.285), x, below), radial(x, below) - np.float32(0.285))
 
 
@@ -185,7 +183,6 @@ def wrapped_gift(picture: FloatPicture, params: Params) -> FloatPicture:
     return painted(box, bow)
 
 
-SKY = tint(colour((0.5, 0.68), (0.15, 0.7), (0.7, 1.0)))
 GRASS = tint(colour((0.08, 0.4), (0.3, 0.8), (0.25, 0.6)))
 
 TASKS: tuple[Task, ...] = (

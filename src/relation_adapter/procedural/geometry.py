@@ -8,7 +8,18 @@ import numpy as np
 from PIL import Image
 
 from .draws import Draw, Params, choice, span, tint, vivid, whole
-from .pixels import FloatPicture, box_distance, coverage, grid, mix, short_side, to_bytes, to_float, unit_colour
+from .pixels import (
+    FloatPicture,
+    box_distance,
+    coverage,
+    grid,
+    half_sides,
+    mix,
+    short_side,
+    to_bytes,
+    to_float,
+    unit_colour,
+)
 from .printing import sample
 from .task import Change, Rng, Task, pixel_task
 
@@ -49,7 +60,7 @@ def tilt(picture: FloatPicture, params: Params) -> FloatPicture:
     turn = math.radians(params["angle"])
     across, down = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
     turned = sample(picture, across * (short / width) + 0.5, down * (short / height) + 0.5)
-    inside = coverage(box_distance(across, down, (width / short / 2, height / short / 2)))
+    inside = coverage(box_distance(across, down, half_sides(picture)))
     return mix(unit_colour(params["colour"]), turned, inside)
 
 

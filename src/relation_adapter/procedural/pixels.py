@@ -71,7 +71,7 @@ def short_side(picture: NDArray[Any]) -> int:
 
 
 def half_sides(picture: NDArray[Any]) -> tuple[float, float]:
-    """tuple[float, float] the width and half the height in short sides."""
+    """Half the width and half the height in short sides."""
     short = short_side(picture)
     return picture.shape[1] / short / 2, picture.shape[0] / short / 2
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING, Pen
 from .draws import Colour, Draw, colour, deep, pale, tint, vivid
+from .objects import darker
 from .pixels import FloatPicture, as_float32, coverage, grid, mix, resize, short_side, unit_colour
 from .task import Change, Task, pixel_task
 from .textures import paint_over
@@ -21,6 +22,7 @@ Half = tuple[float, float]
 
 VIVID, PALE, DEEP = tint(vivid), tint(pale), tint(deep)
 PAPER = tint(colour(saturation=(0.0, 0.15), value=(0.88, 1.0)))
+SKY = tint(colour((0.5, 0.68), (0.15, 0.7), (0.7, 1.0)))
 METAL = tint(colour((0.04, 0.16), (0.1, 0.75), (0.75, 1.0)))
 
 
@@ -128,8 +130,8 @@ def painted(picture: FloatPicture, paint: Callable[[Pen], None]) -> FloatPicture
 
 def tone(values: list[int], factor: float = 1.0) -> Colour:
     """A colour of the parameters for a pen, darkened by the factor."""
-    red, green, blue = (int(value * factor) for value in values)
-    return red, green, blue
+    red, green, blue = values
+    return darker((red, green, blue), factor)
 
 
 def contrast(values: list[int]) -> Colour:
