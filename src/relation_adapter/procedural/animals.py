@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from .brush import Pen, Point
-from .draws import Colour, hsv
+from .draws import Colour, Rng, hsv
 from .objects import INK, LIGHT, darker, paler
-
-Rng = np.random.Generator
 
 ANIMALS = ("cat", "dog", "rabbit", "elephant", "giraffe", "pig")
 COATS = ("spots", "stripes")

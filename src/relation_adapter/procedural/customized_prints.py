@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .brush import Pen, ellipse_points
-from .draws import Colour, Params, choice, colour, tint, whole
+from .draws import Colour, Params, Rng, choice, colour, tint, whole
 from .letters import write
 from .objects import heart_points, paler
 from .pixels import FloatPicture, as_float32, box_distance, gray, half_sides, unit_colour
@@ -281,7 +281,7 @@ OLD_PAPER = tint(colour((0.08, 0.14), (0.2, 0.5), (0.75, 0.95)))
 SIDE = choice(-1, 1)
 
 
-def _icons(rng: np.random.Generator) -> list[list[int]]:
+def _icons(rng: Rng) -> list[list[int]]:
     return [VIVID(rng) for _ in range(4)]
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .animals import Animal
-from .draws import Params, choice, draws, hsv, span
+from .draws import Params, Rng, choice, draws, hsv, span
 from .figures import Figure
 from .landscape import Landscape, floor_nearness
 from .objects import Block, Cup, Prop, Table
 from .people import Face
 from .pixels import FloatPicture, Picture, as_float32, to_bytes, unit_colour, wide
-from .scenes import Rng, Scene, draw_any_scene, draw_finish, render
+from .scenes import Scene, draw_any_scene, draw_finish, render
 from .solids import draw_room
 from .surfaces import LABELS, WALL, SurfacePen, Surfaces
 from .task import Pair, Task

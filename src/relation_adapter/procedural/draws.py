@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 Params = dict[str, Any]  # JSON-able
-Draw = Callable[[np.random.Generator], Any]
+Rng = np.random.Generator
+Draw = Callable[[Rng], Any]
 Colour = tuple[int, int, int]
 
 
@@ -28,7 +29,7 @@ def choice(*options: Any) -> Draw:
     return lambda rng: options[int(rng.integers(len(options)))]
 
 
-def draws(**fields: Draw) -> Callable[[np.random.Generator], Params]:
+def draws(**fields: Draw) -> Callable[[Rng], Params]:
     """A parameter sampler: one draw per field, in the order written."""
     return lambda rng: {name: draw(rng) for name, draw in fields.items()}
 
@@ -41,12 +42,12 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
 
 def colour(
     hue: tuple[float, float] = (0, 1), saturation: tuple[float, float] = (0, 1), value: tuple[float, float] = (0, 1)
-) -> Callable[[np.random.Generator], Colour]:
+) -> Callable[[Rng], Colour]:
     """A colour drawn uniformly in HSV ranges."""
     return lambda rng: hsv(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value))
 
 
-def tint(draw: Callable[[np.random.Generator], Colour]) -> Draw:
+def tint(draw: Callable[[Rng], Colour]) -> Draw:
     """A colour as a list, which JSON gives back unchanged."""
     return lambda rng: list(draw(rng))
 
@@ -56,7 +57,7 @@ pale = colour(saturation=(0.05, 0.4), value=(0.8, 1))
 deep = colour(saturation=(0.3, 0.9), value=(0.05, 0.35))
 
 
-def natural(rng: np.random.Generator) -> Colour:
+def natural(rng: Rng) -> Colour:
     """A colour as photos have it: mostly muted, any lightness, now and then vivid."""
     saturation = rng.beta(1.2, 2.2)
     return hsv(rng.random(), saturation, rng.uniform(0.08, 1.0))

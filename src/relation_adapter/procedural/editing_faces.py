@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .draws import Colour, Params, choice, colour, hsv, span, tint, vivid
+from .draws import Colour, Params, Rng, choice, colour, hsv, span, tint, vivid
 from .edits import VIVID, Fields, close_face, edit_task, face_scene, near_scene
 from .face_parts import BEARDS, EARRINGS, HATS, Earrings, Glasses, Hat, draw_hair
 from .people import draw_face
-from .scenes import Rng, Scene, draw_scene
+from .scenes import Scene, draw_scene
 from .task import Task
 
 

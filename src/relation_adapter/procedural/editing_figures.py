@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .draws import Params, choice, span
+from .draws import Params, Rng, choice, span
 from .edits import VIVID, Fields, edit_task, figure_scene, last, person_scene, roomy_scene
 from .figures import LEG, SHIN, Figure, draw_figure
-from .scenes import Rng, Scene
+from .scenes import Scene
 from .task import Task
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .draws import Colour, Params, colour, span, tint
+from .draws import Colour, Params, Rng, colour, span, tint
 from .edits import VIVID, Fields, edit_task, land_scene, last
 from .landscape import Landscape, draw_landscape, draw_thing
 from .objects import darker
-from .scenes import Rng, Scene, draw_outdoors
+from .scenes import Scene, draw_outdoors
 from .task import Task
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from .animals import ANIMALS, COATS, draw_animal
-from .draws import Params, choice, colour, draws, natural, span, tint, vivid, whole
+from .draws import Params, Rng, choice, colour, draws, natural, span, tint, vivid, whole
 from .edits import VIVID, Edit, Fields, any_scene, cluttered_scene, edit_task, last
 from .landscape import draw_landscape
 from .letters import LETTERS
 from .objects import PROPS, STANDING, Block, Cup, Prop, draw_prop, draw_table
-from .scenes import Rng, Scene, draw_outdoors, draw_scene
+from .scenes import Scene, draw_outdoors, draw_scene
 from .task import SceneTask, Task
 
 

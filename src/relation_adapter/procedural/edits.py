@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .draws import Draw, Params, draws, tint, vivid
+from .draws import Draw, Params, Rng, draws, tint, vivid
 from .figures import Figure, draw_figure
 from .landscape import draw_landscape
 from .objects import PROPS, draw_prop
 from .people import Face, draw_face
-from .scenes import Rng, Scene, draw_outdoors, draw_scene
+from .scenes import Scene, draw_outdoors, draw_scene
 from .task import SceneTask, Task
 
 Edit = Callable[[Scene, Params], Scene]

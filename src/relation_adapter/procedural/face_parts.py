@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from .brush import Pen, ellipse_points
-from .draws import Colour, colour, hsv, vivid
+from .draws import Colour, Rng, colour, hsv, vivid
 from .objects import darker, star_points
-
-Rng = np.random.Generator
 
 HATS = ("cap", "top", "beanie", "cone", "crown", "cowboy", "chef")
 BEARDS = ("full", "goatee", "long", "moustache")

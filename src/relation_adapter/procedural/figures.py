@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from .brush import Pen, Point, ellipse_points
-from .draws import Colour, natural
+from .draws import Colour, Rng, natural
 from .face_parts import Hat, draw_hair, draw_hat, draw_skin
 from .objects import darker, paler
-
-Rng = np.random.Generator
 
 LEG, SHIN = 0.87, 0.45  # lengths, body half-heights
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from .draws import Draw, Params, choice, span, tint, vivid, whole
+from .draws import Draw, Params, Rng, choice, span, tint, vivid, whole
 from .pixels import (
     FloatPicture,
     box_distance,
@@ -21,7 +21,7 @@ from .pixels import (
     unit_colour,
 )
 from .printing import sample
-from .task import Change, Rng, Task, pixel_task
+from .task import Change, Task, pixel_task
 
 
 def flip(picture: FloatPicture, params: Params) -> FloatPicture:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from .brush import Pen, ellipse_points
-from .draws import Colour, colour, hsv, natural
+from .draws import Colour, Rng, colour, hsv, natural
 from .objects import paler
-
-Rng = np.random.Generator
 
 SNOW: Colour = (240, 244, 250)
 LAMP: Colour = (255, 226, 120)

@@ -6,13 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from .brush import Pen, Point, ellipse_points
-from .draws import Colour, natural, vivid
+from .draws import Colour, Rng, natural, vivid
 from .letters import write
-
-Rng = np.random.Generator
 
 LIGHT: Colour = (255, 255, 255)
 YOLK: Colour = (255, 226, 120)

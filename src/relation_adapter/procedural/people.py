@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from .brush import Pen, ellipse_points
-from .draws import Colour, colour, natural
+from .draws import Colour, Rng, colour, natural
 from .face_parts import (
     BEARDS,
     DARK,
@@ -26,8 +24,6 @@ from .face_parts import (
     paint_wrinkles,
 )
 from .objects import darker
-
-Rng = np.random.Generator
 
 HAIRCUTS = ("bald", "short", "long", "curly", "bun")
 

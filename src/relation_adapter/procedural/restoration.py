@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .brush import Pen
-from .draws import Draw, Params, choice, colour, hsv, pale, span, tint, vivid, whole
+from .draws import Draw, Params, Rng, choice, colour, hsv, pale, span, tint, vivid, whole
 from .letters import LETTERS, write
 from .low_level import haze, saturation
 from .pixels import (
@@ -31,7 +31,6 @@ from .pixels import (
 from .task import Change, Task, pixel_task
 from .textures import noise_planes
 
-Rng = np.random.Generator
 Corner = tuple[float, float]
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from .animals import draw_animal
 from .brush import Pen
-from .draws import Colour, natural, vivid
+from .draws import Colour, Rng, natural, vivid
 from .figures import draw_figure
 from .landscape import Landscape, draw_any_landscape, draw_landscape
 from .letters import LETTERS
@@ -19,8 +19,6 @@ from .people import draw_face
 from .pixels import FloatPicture, Picture, as_float32, gaussian_blur, grid, mix, to_bytes, to_float, unit_colour
 from .solids import draw_room
 from .textures import draw_backdrop, draw_texture, noise_planes
-
-Rng = np.random.Generator
 
 
 class Subject(Protocol):

@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Colour, natural, pale, vivid
+from .draws import Colour, Rng, natural, pale, vivid
 from .pixels import FloatPicture, as_float32, grid, unit_colour
 from .surfaces import Surfaces, label_of
 
-Rng = np.random.Generator
 Plane = NDArray[np.float32]
 Vector = tuple[float, float, float]  # to the right, up, out of the wall
 Points = tuple[Plane, Plane, Plane]

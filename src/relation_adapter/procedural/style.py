@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .craft import along, cells, outlines, pane_means, panes, printed, ramp, shifted, slope, style_task, wave
-from .draws import Params, choice, colour, deep, pale, span, tint, vivid, whole
+from .draws import Params, Rng, choice, colour, deep, pale, span, tint, vivid, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -142,18 +142,18 @@ def colour_fringes(picture: FloatPicture, params: Params) -> FloatPicture:
     return np.concatenate([red, picture[..., 1:2], blue], axis=2)
 
 
-def _palette(rng: np.random.Generator) -> list[list[int]]:
+def _palette(rng: Rng) -> list[list[int]]:
     """Four colours from deep to pale whose hues lie apart."""
     hue = rng.random()
     parts = [(0.0, 0.9, 0.3), (0.3, 0.9, 0.65), (0.6, 0.75, 0.95), (0.85, 0.35, 1.0)]
     return [list(colour((hue + turn,) * 2, (tone,) * 2, (value,) * 2)(rng)) for turn, tone, value in parts]
 
 
-def _two_tones(rng: np.random.Generator) -> list[list[int]]:
+def _two_tones(rng: Rng) -> list[list[int]]:
     return [list(deep(rng)), list(pale(rng))]
 
 
-def _three_tones(rng: np.random.Generator) -> list[list[int]]:
+def _three_tones(rng: Rng) -> list[list[int]]:
     return [list(deep(rng)), list(vivid(rng)), list(pale(rng))]
 
 

@@ -18,7 +18,7 @@ from .craft import (
     tones,
     wave,
 )
-from .draws import Params, choice, colour, hsv, span, tint, whole
+from .draws import Params, Rng, choice, colour, hsv, span, tint, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -33,7 +33,7 @@ from .pixels import (
     wide,
 )
 from .printing import sample
-from .task import Rng, Task
+from .task import Task
 
 
 def seen_at(picture: FloatPicture, x: FloatPicture, y: FloatPicture) -> FloatPicture:

@@ -19,7 +19,7 @@ from .craft import (
     style_task,
     tones,
 )
-from .draws import Params, choice, colour, deep, pale, span, tint, whole
+from .draws import Params, Rng, choice, colour, deep, pale, span, tint, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -34,7 +34,7 @@ from .pixels import (
     unit_colour,
 )
 from .style import oil_painting
-from .task import Rng, Task
+from .task import Task
 
 Flow = tuple[FloatPicture, FloatPicture]  # across and down of every pixel, (H, W) each
 

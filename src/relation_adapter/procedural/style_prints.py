@@ -21,7 +21,7 @@ from .craft import (
     tones,
     wave,
 )
-from .draws import Params, choice, colour, deep, pale, span, tint, vivid, whole
+from .draws import Params, Rng, choice, colour, deep, pale, span, tint, vivid, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -31,7 +31,7 @@ from .pixels import (
     short_side,
     unit_colour,
 )
-from .task import Rng, Task
+from .task import Task
 
 
 def woodcut(picture: FloatPicture, params: Params) -> FloatPicture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .craft import cells, field, glyph_mask, inwards, ramp, shifted, soft_step, style_task, tones
-from .draws import Params, choice, span, whole
+from .draws import Params, Rng, choice, span, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -18,7 +18,7 @@ from .pixels import (
     mix,
     short_side,
 )
-from .task import Rng, Task
+from .task import Task
 
 
 def glitch(picture: FloatPicture, params: Params) -> FloatPicture:

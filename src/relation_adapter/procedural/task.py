@@ -10,13 +10,12 @@ from PIL import Image
 
 from relation_adapter.errors import UsageError
 
-from .draws import Draw, Params, draws
+from .draws import Draw, Params, Rng, draws
 from .pixels import FloatPicture, Picture, to_bytes, to_float
 from .scenes import Scene, draw_scene_picture, render
 
 CATEGORIES = ("low_level", "style", "editing", "customized")
 
-Rng = np.random.Generator
 Pair = tuple[Picture, Picture]
 Change = Callable[[FloatPicture, Params], FloatPicture]  # [0, 1] in, about [0, 1] out, any size
 

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING
-from .draws import natural
+from .draws import Rng, natural
 from .pixels import FloatPicture, as_float32, gaussian_blur, grid, luminance, mix, to_float, unit_colour, wide
-
-Rng = np.random.Generator
 
 
 @lru_cache(maxsize=8)
