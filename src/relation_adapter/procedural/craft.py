@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .draws import Draw
+from .draws import Draw, choice
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -35,6 +35,8 @@ from .task import Change, Task, pixel_task
 Shape = tuple[int, ...]
 Indices = NDArray[np.intp]
 Plane = NDArray[np.floating[Any]]  # (H, W)
+
+LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])  # where it comes from: down, across
 
 BICUBIC, BOX = Image.Resampling.BICUBIC, Image.Resampling.BOX
 

@@ -7,13 +7,10 @@ import math
 import numpy as np
 
 from .brush import Pen, Point
-from .draws import Params, choice, span, whole
+from .draws import DEEP, PALE, SIDE, VIVID, Params, span, whole
 from .pixels import FloatPicture, as_float32, box_distance, half_sides, mix, unit_colour, wide
 from .printing import (
-    DEEP,
-    PALE,
     SKY,
-    VIVID,
     bent,
     circle,
     fill_inside,
@@ -188,7 +185,7 @@ KNOB = (220, 190, 160, 130, 100, 80, 50, 20, -10, -40)  # degrees on the way aro
 
 TASKS: tuple[Task, ...] = (
     print_task("balloon form", balloon, rubber=VIVID, sky=SKY),
-    print_task("mug print", mug_print, glaze=VIVID, table=PALE, side=choice(-1, 1)),
+    print_task("mug print", mug_print, glaze=VIVID, table=PALE, side=SIDE),
     print_task("cushion", cushion, puff=span(0.08, 0.2), piping=VIVID, seat=DEEP),
     print_task("flag", flag, waves=span(0.8, 1.6), pole=DEEP, sky=SKY),
     print_task(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draws import Params, Rng, colour, span, whole
+from .draws import DEEP, PALE, VIVID, Params, Rng, colour, span, whole
 from .pixels import FloatPicture, as_float32, box_distance, half_sides, mix, resize, unit_colour
-from .printing import DEEP, PALE, PAPER, VIVID, fill_inside, fill_outside, places, print_task, radial
+from .printing import PAPER, fill_inside, fill_outside, places, print_task, radial
 from .task import Task
 
 

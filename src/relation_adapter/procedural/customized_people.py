@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .draws import Params, Rng, colour, draws, tint
+from .draws import DEEP, VIVID, Params, Rng, colour, draws, tint
 from .figures import draw_figure
 from .people import draw_face
 from .pixels import unit_colour
-from .printing import DEEP, PAPER, VIVID
+from .printing import PAPER
 from .scenes import Scene, draw_scene
 from .task import SceneTask, Task
 

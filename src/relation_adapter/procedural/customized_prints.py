@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from .brush import Pen, ellipse_points
-from .draws import Colour, Params, Rng, choice, colour, tint, whole
+from .draws import DEEP, PALE, SIDE, VIVID, Colour, Params, Rng, choice, colour, tint, whole
 from .letters import write
 from .objects import heart_points, paler
 from .pixels import FloatPicture, as_float32, box_distance, gray, half_sides, unit_colour
 from .printing import (
-    DEEP,
-    PALE,
     PAPER,
-    VIVID,
     barcode,
     contrast,
     fill_inside,
@@ -278,7 +275,6 @@ MONTHS = choice("JAN", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "
 HOURS = choice("0742", "1015", "1630", "2359")
 SUITS = choice("heart", "diamond", "spade", "club")
 OLD_PAPER = tint(colour((0.08, 0.14), (0.2, 0.5), (0.75, 0.95)))
-SIDE = choice(-1, 1)
 
 
 def _icons(rng: Rng) -> list[list[int]]:

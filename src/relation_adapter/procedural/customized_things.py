@@ -6,7 +6,7 @@ import numpy as np
 
 from .brush import Pen, ellipse_points
 from .craft import slope
-from .draws import Params, choice, colour, span, tint, whole
+from .draws import DEEP, PALE, VIVID, Params, choice, colour, span, tint, whole
 from .objects import heart_points
 from .pixels import (
     FloatPicture,
@@ -19,11 +19,8 @@ from .pixels import (
     unit_colour,
 )
 from .printing import (
-    DEEP,
     METAL,
-    PALE,
     SKY,
-    VIVID,
     circle,
     fill_inside,
     painted,

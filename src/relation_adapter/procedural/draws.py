@@ -55,6 +55,8 @@ def tint(draw: Callable[[Rng], Colour]) -> Draw:
 vivid = colour(saturation=(0.65, 1), value=(0.6, 1))
 pale = colour(saturation=(0.05, 0.4), value=(0.8, 1))
 deep = colour(saturation=(0.3, 0.9), value=(0.05, 0.35))
+VIVID, PALE, DEEP = tint(vivid), tint(pale), tint(deep)  # the same for parameters
+SIDE = choice(-1, 1)
 
 
 def natural(rng: Rng) -> Colour:

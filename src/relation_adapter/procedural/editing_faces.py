@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .draws import Colour, Params, Rng, choice, colour, hsv, span, tint, vivid
-from .edits import VIVID, Fields, close_face, edit_task, face_scene, near_scene
+from .draws import SIDE, VIVID, Colour, Params, Rng, choice, colour, hsv, span, tint, vivid
+from .edits import Fields, close_face, edit_task, face_scene, near_scene
 from .face_parts import BEARDS, EARRINGS, HATS, Earrings, Glasses, Hat, draw_hair
 from .people import draw_face
 from .scenes import Scene, draw_scene
@@ -170,7 +170,7 @@ TASKS: tuple[Task, ...] = (
     edit_task("take off glasses", face_scene, put_glasses, first=given_eyes, backwards=True, **GLASSES),
     edit_task("close eyes", face_scene, close_eyes, first=given_eyes, **LIDS),
     edit_task("open eyes", face_scene, close_eyes, first=given_eyes, backwards=True, **LIDS),
-    edit_task("wink", near_scene, wink, side=choice(-1, 1), lids=VIVID),
+    edit_task("wink", near_scene, wink, side=SIDE, lids=VIVID),
     edit_task("smile", serious_scene, smile, width=span(0.2, 1.1), lips=LIPS),
     edit_task("frown", smiling_scene, frown, anger=span(0.3, 1.3), lips=LIPS),
     edit_task("open mouth", near_scene, open_mouth, width=span(0.3, 1.2), lips=LIPS),

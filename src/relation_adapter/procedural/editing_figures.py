@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .draws import Params, Rng, choice, span
-from .edits import VIVID, Fields, edit_task, figure_scene, last, person_scene, roomy_scene
+from .draws import SIDE, VIVID, Params, Rng, span
+from .edits import Fields, edit_task, figure_scene, last, person_scene, roomy_scene
 from .figures import LEG, SHIN, Figure, draw_figure
 from .scenes import Scene
 from .task import Task
@@ -77,7 +77,6 @@ def slight(scene: Scene, params: Params) -> Scene:
 
 
 THINNER: Fields = {"factor": span(0.25, 0.65)}
-SIDE = choice(-1, 1)
 
 TASKS: tuple[Task, ...] = (
     edit_task("raise arms", figure_scene, raise_arms, angle=span(100, 172), bend=span(-30, 30)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .draws import Colour, Params, Rng, colour, span, tint
-from .edits import VIVID, Fields, edit_task, land_scene, last
+from .draws import VIVID, Colour, Params, Rng, colour, span, tint
+from .edits import Fields, edit_task, land_scene, last
 from .landscape import Landscape, draw_landscape, draw_thing
 from .objects import darker
 from .scenes import Scene, draw_outdoors

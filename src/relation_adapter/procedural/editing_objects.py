@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from .animals import ANIMALS, COATS, draw_animal
-from .draws import Params, Rng, choice, colour, draws, natural, span, tint, vivid, whole
-from .edits import VIVID, Edit, Fields, any_scene, cluttered_scene, edit_task, last
+from .draws import SIDE, VIVID, Params, Rng, choice, colour, draws, natural, span, tint, vivid, whole
+from .edits import Edit, Fields, any_scene, cluttered_scene, edit_task, last
 from .landscape import draw_landscape
 from .letters import LETTERS
 from .objects import PROPS, STANDING, Block, Cup, Prop, draw_prop, draw_table
@@ -175,9 +175,7 @@ TASKS: tuple[Task, ...] = (
     edit_task("enlarge object", one_scene, resize_object, factor=span(1.5, 2.4)),
     edit_task("shrink object", one_scene, resize_object, first=enlarged, factor=span(0.35, 0.65)),
     edit_task("recolour object", cluttered_scene, recolour_object, colour=VIVID),
-    edit_task(
-        "duplicate object", one_scene, duplicate_object, copies=whole(1, 2), side=choice(-1, 1), step=span(0.24, 0.32)
-    ),
+    edit_task("duplicate object", one_scene, duplicate_object, copies=whole(1, 2), side=SIDE, step=span(0.24, 0.32)),
     edit_task("turn object", turned_scene, turn_object, angle=choice(-120, -90, -60, 60, 90, 120, 180)),
     edit_task("fill cup", cup_scene, fill_cup, drink=DRINK),
     edit_task("change letter", block_scene, change_letter, first=other("letter", LETTERS), letter=choice(*LETTERS)),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .draws import Draw, Params, Rng, draws, tint, vivid
+from .draws import Draw, Params, Rng, draws
 from .figures import Figure, draw_figure
 from .landscape import draw_landscape
 from .objects import PROPS, draw_prop
@@ -16,8 +16,6 @@ from .task import SceneTask, Task
 
 Edit = Callable[[Scene, Params], Scene]
 Fields = dict[str, Any]  # draws by name, to be given to several tasks
-
-VIVID = tint(vivid)
 
 
 def last(scene: Scene) -> Any:

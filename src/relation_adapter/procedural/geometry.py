@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from .draws import Draw, Params, Rng, choice, span, tint, vivid, whole
+from .draws import SIDE, VIVID, Draw, Params, Rng, choice, span, whole
 from .pixels import (
     FloatPicture,
     box_distance,
@@ -73,7 +73,7 @@ def slide(picture: FloatPicture, params: Params) -> FloatPicture:
 
 def _lean(rng: Rng) -> float:
     """Degrees, either way."""
-    side: int = choice(-1, 1)(rng)
+    side: int = SIDE(rng)
     return side * float(span(8, 25)(rng))
 
 
@@ -84,7 +84,7 @@ def _task(name: str, change: Change, **fields: Draw) -> Task:
 TASKS: tuple[Task, ...] = (
     _task("flip", flip, axis=choice("horizontal", "vertical")),
     _task("turn", turn, quarters=whole(1, 3)),
-    _task("tilt", tilt, angle=_lean, colour=tint(vivid)),
+    _task("tilt", tilt, angle=_lean, colour=VIVID),
     _task("slide", slide, to=choice("left", "right", "up", "down"), share=span(0.15, 0.45)),
     _task("mirror halves", mirror_halves, keep=choice("left", "right")),
     _task("zoom in", zoom, factor=span(1.3, 2.0)),

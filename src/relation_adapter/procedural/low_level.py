@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draws import Draw, Params, pale, span, tint
+from .draws import PALE, Draw, Params, span
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -75,5 +75,5 @@ TASKS: tuple[Task, ...] = (
     _task("blur", blur, sigma=span(0.018, 0.045)),
     _task("sharpen", sharpen, sigma=span(0.012, 0.025), amount=span(1.2, 2.5)),
     _task("edge detection", edge_detection, breadth=span(0.012, 0.03), gain=span(2.0, 4.0)),
-    _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=tint(pale)),
+    _task("add haze", haze, strength=span(0.35, 0.65), slope=span(0.0, 0.6), colour=PALE),
 )

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING, Pen
-from .draws import Colour, Draw, colour, deep, pale, tint, vivid
+from .draws import Colour, Draw, colour, tint
 from .objects import darker
 from .pixels import FloatPicture, as_float32, coverage, grid, mix, resize, short_side, unit_colour
 from .task import Change, Task, pixel_task
@@ -20,7 +20,6 @@ from .textures import paint_over
 
 Half = tuple[float, float]
 
-VIVID, PALE, DEEP = tint(vivid), tint(pale), tint(deep)
 PAPER = tint(colour(saturation=(0.0, 0.15), value=(0.88, 1.0)))
 SKY = tint(colour((0.5, 0.68), (0.15, 0.7), (0.7, 1.0)))
 METAL = tint(colour((0.04, 0.16), (0.1, 0.75), (0.75, 1.0)))

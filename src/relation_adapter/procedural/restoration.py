@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .brush import Pen
-from .draws import Draw, Params, Rng, choice, colour, hsv, pale, span, tint, vivid, whole
+from .draws import PALE, VIVID, Draw, Params, Rng, choice, colour, hsv, span, tint, whole
 from .letters import LETTERS, write
 from .low_level import haze, saturation
 from .pixels import (
@@ -277,13 +277,13 @@ FILTERS = choice([0, 1, 1, 2], [2, 1, 1, 0], [1, 0, 2, 1], [1, 2, 0, 1])
 FRINGES: dict[str, Draw] = {"pitch": span(0.05, 0.12), "angle": span(0, 180), "bend": span(-0.5, 0.5)}
 
 TASKS: tuple[Task, ...] = (
-    _undo("haze removal", haze, strength=span(0.3, 0.6), slope=span(0.0, 0.5), colour=tint(pale)),
+    _undo("haze removal", haze, strength=span(0.3, 0.6), slope=span(0.0, 0.5), colour=PALE),
     _undo("denoising", add_noise, sigma=span(0.05, 0.18)),
     _undo("deblurring", shake, angle=span(0, 180), length=span(0.05, 0.11), sigma=span(0.006, 0.014)),
     _undo("low-light enhancement", underexpose, gamma=span(1.1, 1.6), gain=span(0.25, 0.5), sigma=span(0.0, 0.02)),
     _undo("super resolution", lower_resolution, cells=whole(14, 32)),
     _undo("scratch removal", scratch, count=whole(4, 9), width=span(0.014, 0.024), colour=WHITE_OR_BLACK),
-    _undo("spot removal", spots, count=whole(12, 30), radius=span(0.012, 0.028), colour=tint(vivid)),
+    _undo("spot removal", spots, count=whole(12, 30), radius=span(0.012, 0.028), colour=VIVID),
     _undo("rain removal", rain, count=whole(40, 80), angle=span(-35, 35), length=span(0.12, 0.25)),
     _undo("old photo restoration", fade, contrast=span(0.35, 0.7), colour=span(0.2, 0.9), paper=PAPERS),
     _undo(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .craft import along, cells, outlines, pane_means, panes, printed, ramp, shifted, slope, style_task, wave
-from .draws import Params, Rng, choice, colour, deep, pale, span, tint, vivid, whole
+from .craft import LIGHTS, along, cells, outlines, pane_means, panes, printed, ramp, shifted, slope, style_task, wave
+from .draws import DEEP, Params, Rng, choice, colour, deep, pale, span, tint, vivid, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -157,19 +157,17 @@ def _three_tones(rng: Rng) -> list[list[int]]:
     return [list(deep(rng)), list(vivid(rng)), list(pale(rng))]
 
 
-INK = tint(deep)
 PAPER = tint(colour(saturation=(0.0, 0.25), value=(0.9, 1)))
-LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 
 TASKS: tuple[Task, ...] = (
-    style_task("pencil filter", pencil, sigma=span(0.03, 0.06), pressure=span(2.0, 4.0), ink=INK, paper=PAPER),
+    style_task("pencil filter", pencil, sigma=span(0.03, 0.06), pressure=span(2.0, 4.0), ink=DEEP, paper=PAPER),
     style_task("pop art", pop_art, colours=_palette),
     style_task("pixel form", pixel_art, cells=whole(9, 16)),
     style_task("Lego form", toy_bricks, cells=whole(9, 14)),
     style_task("duotone", gradient_map, colours=_two_tones),
     style_task("false colours", gradient_map, colours=_three_tones),
-    style_task("halftone", halftone, angle=span(0, 90), pitch=span(0.07, 0.11), ink=INK, paper=PAPER),
-    style_task("engraving", engraving, angle=span(0, 180), pitch=span(0.06, 0.09), ink=INK),
+    style_task("halftone", halftone, angle=span(0, 90), pitch=span(0.07, 0.11), ink=DEEP, paper=PAPER),
+    style_task("engraving", engraving, angle=span(0, 180), pitch=span(0.06, 0.09), ink=DEEP),
     style_task("oil painting", oil_painting, reach=span(0.045, 0.075), saturation=span(1.0, 1.9)),
     style_task("cartoon", cartoon, levels=whole(4, 6), saturation=span(1.3, 1.8)),
     style_task("stained glass", stained_glass, cells=whole(7, 11), lead=span(0.1, 0.15)),

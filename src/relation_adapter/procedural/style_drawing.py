@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING
 from .craft import (
+    LIGHTS,
     Indices,
     along,
     cells,
@@ -26,7 +27,7 @@ from .craft import (
     teeth,
     tones,
 )
-from .draws import Params, choice, colour, deep, pale, span, tint, whole
+from .draws import DEEP, PALE, Params, choice, colour, span, tint, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -208,11 +209,9 @@ def _middles(index: Indices) -> Indices:
     return ((first + last) // 2).reshape(index.shape)
 
 
-INK = tint(deep)
 PAPER = tint(colour(saturation=(0.0, 0.2), value=(0.92, 1)))
 STRONG_PAPER = tint(colour(saturation=(0.1, 0.55), value=(0.75, 1)))
 BOARDS = choice([38, 70, 54], [36, 38, 42], [40, 56, 92], [84, 44, 48])
-LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 RAINBOW = [[255, 60, 80], [255, 160, 40], [250, 235, 60], [70, 210, 90], [60, 150, 255], [200, 80, 230]]
 LANDS = choice(
     [[70, 130, 150], [110, 160, 95], [215, 205, 130], [170, 115, 70], [245, 245, 245]],
@@ -227,21 +226,21 @@ TASKS: tuple[Task, ...] = (
     style_task(
         "charcoal drawing", charcoal, angle=ANGLE, smudge=span(0.01, 0.03), grain=span(0.8, 1.4), paper=STRONG_PAPER
     ),
-    style_task("cross-hatching", cross_hatching, angle=span(0, 90), pitch=span(0.035, 0.055), ink=INK, paper=PAPER),
-    style_task("stippling", stippling, pitch=span(0.025, 0.045), ink=INK, paper=PAPER),
+    style_task("cross-hatching", cross_hatching, angle=span(0, 90), pitch=span(0.035, 0.055), ink=DEEP, paper=PAPER),
+    style_task("stippling", stippling, pitch=span(0.025, 0.045), ink=DEEP, paper=PAPER),
     style_task(
         "spiral drawing", spiral, pitch=span(0.04, 0.07), x=span(-0.25, 0.25), y=span(-0.25, 0.25),
-        sense=choice(1, -1), ink=INK, paper=PAPER,
+        sense=choice(1, -1), ink=DEEP, paper=PAPER,
     ),
-    style_task("line art", line_art, width=span(0.008, 0.02), ink=INK, paper=PAPER),
-    style_task("chalk drawing", chalkboard, angle=ANGLE, board=BOARDS, chalk=tint(pale)),
+    style_task("line art", line_art, width=span(0.008, 0.02), ink=DEEP, paper=PAPER),
+    style_task("chalk drawing", chalkboard, angle=ANGLE, board=BOARDS, chalk=PALE),
     style_task("rainbow scratch art", scratch_art, angle=ANGLE, start=span(0, 0.8)),
-    style_task("ink wash", ink_wash, layers=whole(3, 5), ink_load=span(0.3, 0.45), ink=INK, paper=PAPER),
+    style_task("ink wash", ink_wash, layers=whole(3, 5), ink_load=span(0.3, 0.45), ink=DEEP, paper=PAPER),
     style_task(
         "ridge lines", ridge_lines, lines=whole(16, 26), rise=span(0.08, 0.16),
-        ground=tint(colour(value=(0.03, 0.2))), line=tint(pale),
+        ground=tint(colour(value=(0.03, 0.2))), line=PALE,
     ),
-    style_task("topographic map", topographic_map, levels=whole(6, 10), tints=LANDS, light=LIGHTS, ink=INK),
+    style_task("topographic map", topographic_map, levels=whole(6, 10), tints=LANDS, light=LIGHTS, ink=DEEP),
     style_task(
         "paint by numbers", paint_by_numbers, levels=whole(4, 7), numbers=whole(5, 7), painted=whole(1, 3),
         paint=tint(colour(saturation=(0.5, 0.9), value=(0.6, 1))), ink=tint(colour((0.5, 0.7), (0.3, 0.6), (0.4, 0.7))),

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING
 from .craft import (
+    LIGHTS,
     along,
     cells,
     field,
@@ -21,7 +22,7 @@ from .craft import (
     tones,
     wave,
 )
-from .draws import Params, choice, colour, pale, span, tint, vivid, whole
+from .draws import PALE, VIVID, Params, choice, colour, span, tint, whole
 from .pixels import (
     FloatPicture,
     Picture,
@@ -182,15 +183,14 @@ CLOTH = tint(colour(saturation=(0.0, 0.3), value=(0.8, 1)))
 MORTAR = choice([225, 220, 210], [60, 58, 56], [150, 140, 125])
 WOODS = choice([222, 184, 135], [196, 150, 100], [235, 210, 170], [176, 124, 84])
 METALS = choice([255, 205, 90], [215, 222, 232], [240, 150, 105], [150, 190, 230], [220, 160, 220])
-LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 ICE = choice([225, 240, 255], [205, 228, 250], [236, 240, 246])
 
 TASKS: tuple[Task, ...] = (
     style_task("mosaic", mosaic, stones=whole(15, 22), mortar=MORTAR),
     style_task("cross-stitch", cross_stitch, stitches=whole(20, 28), cloth=CLOTH),
     style_task("knitting", knitting, loops=whole(15, 22), dye=span(0.8, 1.6)),
-    style_task("woven cloth", woven, threads=whole(22, 34), warp=tint(vivid)),
-    style_task("patchwork quilt", patchwork, patches=whole(4, 6), thread=tint(pale)),
+    style_task("woven cloth", woven, threads=whole(22, 34), warp=VIVID),
+    style_task("patchwork quilt", patchwork, patches=whole(4, 6), thread=PALE),
     style_task("wood burning", wood_burning, angle=span(0, 180), wood=WOODS),
     style_task("liquid metal", liquid_metal, bands=span(1.8, 3.2), metal=METALS),
     style_task("frost", frost, reach=span(0.08, 0.17), tint=ICE),

@@ -8,18 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .brush import OVERSAMPLING
-from .craft import (
-    dots,
-    field,
-    inwards,
-    panes,
-    ramp,
-    shifted,
-    soft_step,
-    style_task,
-    tones,
-)
-from .draws import Params, Rng, choice, colour, deep, pale, span, tint, whole
+from .craft import LIGHTS, dots, field, inwards, panes, ramp, shifted, soft_step, style_task, tones
+from .draws import DEEP, PALE, Params, Rng, choice, colour, span, tint, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -163,17 +153,16 @@ def _sheets(rng: Rng) -> list[list[int]]:
 
 
 PAPER = tint(colour(saturation=(0.0, 0.12), value=(0.94, 1)))
-LIGHTS = choice([1, 1], [1, -1], [-1, 1], [-1, -1])
 VARNISH = choice([235, 190, 110], [215, 185, 140], [190, 200, 150])
 STARRY = [[12, 20, 60], [30, 70, 150], [90, 160, 200], [235, 215, 110], [255, 250, 210]]
 
 TASKS: tuple[Task, ...] = (
     style_task("watercolour", watercolour, load=span(0.65, 0.9), border=span(0.04, 0.1), paper=PAPER),
-    style_task("pointillism", pointillism, pitch=span(0.04, 0.06), ground=tint(pale)),
+    style_task("pointillism", pointillism, pitch=span(0.04, 0.06), ground=PALE),
     style_task("impressionism", impressionism, angle=span(0, 180), width=span(0.035, 0.05)),
     style_task("Van Gogh style", van_gogh, whirls=_whirls, night=span(0.35, 0.65), length=span(0.11, 0.17)),
     style_task(
-        "cracked painting", cracked_paint, cells=whole(6, 10), lost=span(0.03, 0.12), varnish=VARNISH, ground=tint(deep)
+        "cracked painting", cracked_paint, cells=whole(6, 10), lost=span(0.03, 0.12), varnish=VARNISH, ground=DEEP
     ),
     style_task("paper cut-out", paper_layers, sheets=whole(4, 6), light=LIGHTS, colours=_sheets),
 )

@@ -21,7 +21,7 @@ from .craft import (
     tones,
     wave,
 )
-from .draws import Params, Rng, choice, colour, deep, pale, span, tint, vivid, whole
+from .draws import DEEP, PALE, VIVID, Params, Rng, choice, colour, span, tint, whole
 from .pixels import (
     FloatPicture,
     as_float32,
@@ -136,13 +136,12 @@ def _inks(rng: Rng) -> list[int]:
     return list(colour(saturation=(0.6, 1), value=(0.7, 1))(rng))
 
 
-INK, PALE, DEEP = tint(deep), tint(pale), tint(deep)
 PAPER = tint(colour(saturation=(0.0, 0.2), value=(0.92, 1)))
 BLUE = tint(colour((0.56, 0.66), (0.75, 1), (0.25, 0.55)))
 WALLS = choice([160, 82, 66], [185, 140, 105], [120, 118, 120], [205, 195, 180])
 
 TASKS: tuple[Task, ...] = (
-    style_task("woodcut", woodcut, angle=span(0, 180), pitch=span(0.055, 0.085), ink=INK, paper=PAPER),
+    style_task("woodcut", woodcut, angle=span(0, 180), pitch=span(0.055, 0.085), ink=DEEP, paper=PAPER),
     style_task("colour halftone", colour_halftone, angle=span(0, 90), pitch=span(0.05, 0.08), paper=PAPER),
     style_task(
         "risograph", risograph, shift=span(0.012, 0.035), side=choice(1, -1), first=tint(colour(value=(0.2, 0.5))),
@@ -150,7 +149,7 @@ TASKS: tuple[Task, ...] = (
     ),
     style_task("dithering", dithering, cells=whole(42, 64), dark=DEEP, light=PALE),
     style_task("cyanotype", cyanotype, border=span(0.06, 0.11), across=choice(True, False), blue=BLUE),
-    style_task("stencil graffiti", stencil_graffiti, bricks=whole(8, 13), wall=WALLS, paint=tint(vivid)),
+    style_task("stencil graffiti", stencil_graffiti, bricks=whole(8, 13), wall=WALLS, paint=VIVID),
     style_task(
         "typewriter art", typewriter_art, False, letters=whole(12, 18), glowing=choice(True, False), dark=DEEP,
         bright=PALE,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .craft import style_task
-from .draws import Params, choice, span, tint, vivid, whole
+from .draws import VIVID, Params, choice, span, whole
 from .pixels import FloatPicture, as_float32, gray, grid, mix, unit_colour, wide
 from .task import Task
 
@@ -83,7 +83,7 @@ TASKS: tuple[Task, ...] = (
     style_task("warmer", white_balance, red=span(1.15, 1.4), blue=span(0.5, 0.75)),
     style_task("cooler", white_balance, red=span(0.5, 0.75), blue=span(1.15, 1.4)),
     style_task("sepia", tinted, colour=SEPIA, strength=span(0.7, 1.0)),
-    style_task("tint", tinted, colour=tint(vivid), strength=span(0.5, 0.85)),
+    style_task("tint", tinted, colour=VIVID, strength=span(0.5, 0.85)),
     style_task("hue rotate", hue_rotate, angle=span(60, 300)),
     style_task("channel swap", channel_swap, order=ORDERS),
     style_task("negative", invert, channels=ALL_CHANNELS, strength=span(0.7, 1.0)),
