@@ -28,7 +28,7 @@ from relation_adapter.procedural.pixels import Picture
 PAGE = Path(__file__).parents[1] / "docs" / "procedural.md"
 START, END = "<!-- table: benchmarks/procedural.py --write -->", "<!-- end of table -->"
 SLIGHT = 0.1
-SHEET_ROWS = 16
+SHEET_ROWS, CELL = 16, 96  # px of a picture
 PICKED = {"selective colour": (5, 11, 12)}  # where the measure prefers quads without the colour that is kept
 INK = (32, 32, 36)
 OTHER = 10_000_000  # numbers from which other parameters are drawn
@@ -119,31 +119,31 @@ def write_table(text: str) -> None:
     PAGE.write_text(f"{head}{START}\n\n{text}\n\n{END}{rest.split(END)[1]}")
 
 
-def write_sheets(folder: Path, cell: int) -> None:
+def write_sheets(folder: Path) -> None:
     """A row a task, a few sheets a category, as JPEG."""
     folder.mkdir(parents=True, exist_ok=True)
     for category in CATEGORIES:
         entries = tasks(category)
         count = -(-len(entries) // SHEET_ROWS)
         for number, part in enumerate(np.array_split(np.arange(len(entries)), count), start=1):
-            sheet([entries[place] for place in part], cell).save(folder / f"{category}-{number}.jpg", quality=82)
+            sheet([entries[place] for place in part]).save(folder / f"{category}-{number}.jpg", quality=82)
 
 
-def sheet(entries: list[Task], cell: int) -> Image.Image:
-    """A name, then before, after, source, target, `cell` px each."""
+def sheet(entries: list[Task]) -> Image.Image:
+    """A name, then before, after, source, target, CELL px each."""
     gutter, left, top = 4, 128, 20
-    sheet = Image.new("RGB", (left + 4 * (cell + gutter), top + len(entries) * (cell + gutter)), "white")
+    sheet = Image.new("RGB", (left + 4 * (CELL + gutter), top + len(entries) * (CELL + gutter)), "white")
     canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for place, title in enumerate(PICTURES):
-        canvas.text((left + place * (cell + gutter) + cell / 2, 3), title, INK, font, anchor="ma")
+        canvas.text((left + place * (CELL + gutter) + CELL / 2, 3), title, INK, font, anchor="ma")
     for row, entry in enumerate(entries):
-        y = top + row * (cell + gutter)
+        y = top + row * (CELL + gutter)
         number, quad = clearest(entry)
         lines = [*textwrap.wrap(entry.name, 18), *([] if entry.seen else ["(unseen)"]), f"number {number}"]
-        canvas.multiline_text((4, y + cell / 2), "\n".join(lines), INK, font, anchor="lm")
+        canvas.multiline_text((4, y + CELL / 2), "\n".join(lines), INK, font, anchor="lm")
         for place, picture in enumerate(pictures_of(quad)):
-            shown = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
-            sheet.paste(shown, (left + place * (cell + gutter), y))
+            shown = Image.fromarray(picture).resize((CELL, CELL), Image.Resampling.LANCZOS)
+            sheet.paste(shown, (left + place * (CELL + gutter), y))
     return sheet
 
 
@@ -173,10 +173,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10, help="quads of every task, at most 30")
     parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE.name}")
     parser.add_argument("--sheets", type=Path, help="write the gallery's pictures here instead")
-    parser.add_argument("--cell", type=int, default=96, help="px of a picture on a sheet")
     options = parser.parse_args()
     if options.sheets is not None:
-        write_sheets(options.sheets, options.cell)
+        write_sheets(options.sheets)
         return
     wanted = benchmark()
     text = table([measured(task(name), wanted, options.count) for name in wanted.tasks])

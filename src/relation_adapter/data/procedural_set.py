@@ -1,7 +1,7 @@
 """Sets of procedural quads: which ones, streamed, and the checksum of their pixels.
 
-A quad is a function of (seed, task, index). Training counts indices from 0; the splits that are held out count from far
-beyond, so no quad is ever in both.
+A quad is a function of (seed, task, index). The split `train` counts indices from 0; those that are held out count from
+far beyond, so no quad is ever in both.
 """
 
 from __future__ import annotations
