@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 
 from relation_adapter import RelationPipeline
-from relation_adapter.model.lora import fuse_lora, unload_lora
 from relation_adapter.model.twins import PLACES, write_twins
 from relation_adapter.pipeline.flux_dev import LORA_NAME
 
@@ -35,8 +34,8 @@ def flux_dev(weights: Path, run: str, fused: bool) -> RelationPipeline:
     pipe = RelationPipeline.from_pretrained("flux-dev", weights=weights, lora=lora, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     if fused:
-        fuse_lora(pipe.transformer)
-        unload_lora(pipe.transformer)
+        pipe.transformer.fuse_lora()
+        pipe.transformer.unload_lora()
     return pipe
 
 

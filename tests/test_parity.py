@@ -14,7 +14,7 @@ from relation_adapter.model.adapter import RelationAdapter, with_strength
 from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components
 from relation_adapter.model.latents import cloned_ids, pack, unpack
-from relation_adapter.model.lora import fuse_lora, load_lora, unfuse_lora, unload_lora
+from relation_adapter.model.lora import load_lora
 from relation_adapter.model.velocity import Conditions, velocity
 
 pytestmark = needs_goldens
@@ -197,12 +197,12 @@ def test_lora_file(forward: dict[str, Tensor]) -> None:
     load_lora(model.transformer, goldens.FOLDER / "pytorch_lora_weights.safetensors")
     for state in ("loaded", "fused", "unfused", "unloaded"):
         if state == "fused":
-            fuse_lora(model.transformer)
+            model.transformer.fuse_lora()
         elif state == "unfused":
-            unfuse_lora(model.transformer)
+            model.transformer.unfuse_lora()
         elif state == "unloaded":
-            fuse_lora(model.transformer)
-            unload_lora(model.transformer)
+            model.transformer.fuse_lora()
+            model.transformer.unload_lora()
         assert_same(f"lora {state}", call(model.transformer, forward, []), golden["lora.forward_no_adapter"])
         ours = call(model.transformer, forward, [relation])
         assert_same(f"lora {state} + adapter", ours, golden["lora.forward_adapter"])

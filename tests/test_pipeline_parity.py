@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.images import pad_to_ratio
-from relation_adapter.model.lora import fuse_lora, load_lora, unload_lora
+from relation_adapter.model.lora import load_lora
 from relation_adapter.pipeline.encoders import encode_texts
 
 pytestmark = needs_goldens
@@ -43,8 +43,8 @@ def pipeline(run: str) -> RelationPipeline:
     made = goldens.components()
     if run == "lora_adapter":
         load_lora(made.transformer, FOLDER / "pytorch_lora_weights.safetensors")
-        fuse_lora(made.transformer)
-        unload_lora(made.transformer)
+        made.transformer.fuse_lora()
+        made.transformer.unload_lora()
     pipe = RelationPipeline.from_components(made)
     pipe.set_progress_bar_config(disable=True)
     return pipe

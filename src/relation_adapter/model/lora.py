@@ -1,4 +1,4 @@
-"""LoRA on the base transformer: which layers, adding, loading strictly, weighting, fusing and taking away.
+"""LoRA on the base transformer: which layers, adding, loading strictly, weighing.
 
 The adapter is a module of its own, so a LoRA never catches its weights, and needs no care about the order.
 """
@@ -72,12 +72,10 @@ def add_lora(
     return [p for key, p in transformer.named_parameters() if ".lora_" in key and f".{name}." in key]
 
 
-def load_lora(
-    transformer: FluxTransformer2DModel, path: str | os.PathLike[str], name: str = "editor", weight: float = 1.0
-) -> None:
+def load_lora(transformer: FluxTransformer2DModel, path: str | os.PathLike[str], name: str = "editor") -> None:
     """Load a LoRA file in the form of diffusers, or in one that diffusers converts (kohya, XLabs), strictly.
 
-    It joins those that are active already.
+    At weight 1; it joins those that are active already.
 
     Raises:
         UsageError: the name is taken.
@@ -88,8 +86,6 @@ def load_lora(
     state = read_lora(path)
     check_lora(path, state, {TRANSFORMER: transformer})
     add_to_transformer(transformer, state, name)
-    for layer in lora_layers(transformer):
-        weigh_layer(layer, name, weight)
 
 
 def add_to_transformer(
@@ -111,36 +107,6 @@ def weigh_layer(layer: Any, name: str, weight: float) -> None:
     if name in layer.scaling:
         old = layer.scaling[name]
         layer.scaling[name] = old.fill_(weight) if isinstance(old, Tensor) else float(weight)
-
-
-def weigh_loras(transformer: FluxTransformer2DModel, weights: dict[str, float]) -> None:
-    """Use the named LoRAs at these weights, and no others.
-
-    Raises:
-        UsageError: no LoRA of that name.
-    """
-    unknown = sorted(weights.keys() - set(lora_names(transformer)))
-    if unknown:
-        raise UsageError(
-            f"No LoRA is called {unknown[0]!r}; there are: {', '.join(lora_names(transformer)) or 'none'}."
-        )
-    transformer.set_adapters(list(weights), list(weights.values()))
-
-
-def fuse_lora(transformer: FluxTransformer2DModel) -> None:
-    """Add the active LoRAs to the base weights, at the weights they have now: no cost per step any more."""
-    transformer.fuse_lora()
-
-
-def unfuse_lora(transformer: FluxTransformer2DModel) -> None:
-    """Take fused LoRAs out again; the base weights are then right to rounding, not to the bit."""
-    transformer.unfuse_lora()
-
-
-def unload_lora(transformer: FluxTransformer2DModel) -> None:
-    """Remove all LoRAs; what was fused stays in the weights."""
-    if lora_names(transformer):
-        transformer.unload_lora()
 
 
 def lora_names(part: nn.Module | None) -> list[str]:
