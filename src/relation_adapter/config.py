@@ -138,6 +138,11 @@ class ModelConfig:
         return self.source_attention == "isolated" and self.source_time == "clean"
 
     @property
+    def ignores_seed(self) -> bool:
+        """Whether every seed makes the same: neither the source nor the start is drawn."""
+        return self.start == "source" and self.source_latents == "mode"
+
+    @property
     def has_null_text(self) -> bool:
         """Whether the adapter holds a learned stand-in for absent text."""
         return self.text != "instruction"

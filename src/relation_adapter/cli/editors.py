@@ -58,7 +58,7 @@ def _choices(options: Namespace, pipe: RelationPipeline) -> dict[str, Any]:
 def _tell(pipe: RelationPipeline, options: Namespace, with_pairs: bool) -> None:
     """Say which flags have no effect on this model, or an effect that surprises. Raises UsageError on a useless one."""
     design = pipe.design
-    if options.best_of > 1 and design.start == "source" and design.source_latents == "mode":
+    if options.best_of > 1 and design.ignores_seed:
         raise UsageError(f"--best-of {options.best_of}: {options.model} makes the same of every seed; leave it out")
     if with_pairs and options.instruction and design.text == "none":
         say(f"note: {options.model} reads no text; --instruction has no effect")

@@ -65,7 +65,7 @@ def best_of(pipe: Any, count: int, **call: Any) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"best of {count!r}; give a whole number of at least 1")
     if count == 1:
         return pipe(**call).images[0], {}
-    if pipe.design.start == "source" and pipe.design.source_latents == "mode":
+    if pipe.design.ignores_seed:
         raise UsageError(f"{pipe.design.name} makes the same of every seed; leave best of {count} out")
     first = call.pop("seed", None)
     first = secrets.randbelow(2**31) if first is None else first
