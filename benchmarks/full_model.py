@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, SiglipVisionConfig, SiglipVisionModel, T5Config, T5EncoderModel
 
 from relation_adapter.config import MODELS, preset, to_dict
-from relation_adapter.model import twin_files
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.components import Components, assemble, build_transformer, tiny
 from relation_adapter.model.lora import add_lora
+from relation_adapter.model.twins import encoders
 from relation_adapter.pipeline.memory import KEPT
 
 LORA_RANK = 128
@@ -32,10 +30,7 @@ def full_components(
     torch.set_default_dtype(dtype)
     try:
         components = assemble(transformer or build_transformer(design.transformer), RelationAdapter(to_dict(design)))
-        components.vae = AutoencoderKL.from_config(twin_files.VAE)
-        components.text_encoder = CLIPTextModel(CLIPTextConfig(**twin_files.CLIP))
-        components.text_encoder_2 = T5EncoderModel(T5Config(**twin_files.T5))
-        components.image_encoder = SiglipVisionModel(SiglipVisionConfig(**twin_files.SIGLIP["vision_config"]))
+        vars(components).update(encoders({}))
         if lora_rank:
             add_lora(components.transformer, lora_rank)
     finally:

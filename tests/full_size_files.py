@@ -23,26 +23,13 @@ DTYPES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 @cache
 def model() -> Components:
     """The published model on `meta`: names and shapes alone."""
-    from diffusers import AutoencoderKL
-    from transformers import (
-        CLIPTextConfig,
-        CLIPTextModel,
-        SiglipVisionConfig,
-        SiglipVisionModel,
-        T5Config,
-        T5EncoderModel,
-    )
-
     design = MODELS["published"]
     with torch.device("meta"):
         return Components(
             build_transformer(design.transformer),
             RelationAdapter(to_dict(design)),
             build_scheduler(design),
-            vae=AutoencoderKL.from_config(twin_files.VAE),
-            text_encoder=CLIPTextModel(CLIPTextConfig(**twin_files.CLIP)),
-            text_encoder_2=T5EncoderModel(T5Config(**twin_files.T5)),
-            image_encoder=SiglipVisionModel(SiglipVisionConfig(**twin_files.SIGLIP["vision_config"])),
+            **twins.encoders({}),
         )
 
 

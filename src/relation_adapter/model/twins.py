@@ -84,7 +84,7 @@ def twin(seed: int = 0) -> Components:
     made = build(design, seed)
     with torch.random.fork_rng(devices=[]):  # `randomise` adds to the biases that the classes start with
         torch.manual_seed(seed)
-        made.vae, made.text_encoder, made.text_encoder_2, made.image_encoder = _pretrained()
+        vars(made).update(encoders(twin_files.TINY))
     generator = torch.Generator().manual_seed(seed)
     for part in vars(made).values():
         if isinstance(part, nn.Module):
@@ -92,8 +92,8 @@ def twin(seed: int = 0) -> Components:
     return made
 
 
-def _pretrained() -> tuple[nn.Module, ...]:
-    """VAE, CLIP, T5 and SigLIP from the configs that their folders will hold."""
+def encoders(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, nn.Module]:
+    """VAE, CLIP, T5 and SigLIP by their names in `Components`: the published configs with other sizes (as `TINY`)."""
     from diffusers import AutoencoderKL
     from transformers import (
         CLIPTextConfig,
@@ -104,11 +104,16 @@ def _pretrained() -> tuple[nn.Module, ...]:
         T5EncoderModel,
     )
 
-    vae = AutoencoderKL.from_config(twin_files.VAE | twin_files.TINY["vae"])
-    clip = CLIPTextModel(CLIPTextConfig(**twin_files.CLIP | twin_files.TINY["text_encoder"]))
-    t5 = T5EncoderModel(T5Config(**twin_files.T5 | twin_files.TINY["text_encoder_2"]))
-    siglip = SiglipVisionModel(SiglipVisionConfig(**twin_files.SIGLIP["vision_config"] | twin_files.TINY["vision"]))
-    return vae, clip, t5, siglip
+    def config(published: Mapping[str, Any], part: str) -> dict[str, Any]:
+        return {**published, **sizes.get(part, {})}
+
+    seen = config(twin_files.SIGLIP["vision_config"], "vision")
+    return {
+        "vae": AutoencoderKL.from_config(config(twin_files.VAE, "vae")),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**config(twin_files.CLIP, "text_encoder"))),
+        "text_encoder_2": T5EncoderModel(T5Config(**config(twin_files.T5, "text_encoder_2"))),
+        "image_encoder": SiglipVisionModel(SiglipVisionConfig(**seen)),
+    }
 
 
 def write_adapter(path: Path, adapter: RelationAdapter, dtype: torch.dtype | None = None) -> None:
