@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 from relation_adapter.data.naming import AHEAD, Names, filled, name_groups
 from relation_adapter.data.ordered import in_order
-from relation_adapter.data.pairs import PairRow, pair_line, read_pairs, write_pairs
+from relation_adapter.data.pairs import PairRow, pair_values, read_pairs, write_pairs
 from relation_adapter.data.strips import STRIP, open_strip, pictures_hash
 from relation_adapter.errors import InputError, PictureError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, writing_whole
@@ -207,7 +207,7 @@ def _stop(vlm: Vlm, stopping: Callable[[], object]) -> None:
 
 def _writable(row: PairRow, out: Path) -> PairRow:
     """The row, known to fit into the file: shown before anything is asked and paid for."""
-    pair_line(row, out)
+    pair_values(row, out)
     return row
 
 
@@ -226,9 +226,8 @@ def _sorted(
         if verdict.kind == "kept":
             yield verdict.row
         else:
-            values = json.loads(pair_line(verdict.row, out))
-            values |= {"kind": verdict.kind, "why": verdict.why, "reply": verdict.reply}
-            sides["rejected" if verdict.kind == "rejected" else "aside"].add(values)
+            told = {"kind": verdict.kind, "why": verdict.why, "reply": verdict.reply}
+            sides["rejected" if verdict.kind == "rejected" else "aside"].add(pair_values(verdict.row, out) | told)
         progress(verdict)
 
 

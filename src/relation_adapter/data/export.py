@@ -15,7 +15,7 @@ from PIL import Image
 
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow
-from relation_adapter.data.rows import inside
+from relation_adapter.data.rows import write_lines, written
 from relation_adapter.data.schema import PUBLISHED, Quad, iter_quads
 from relation_adapter.data.verify import read_rows
 from relation_adapter.errors import PictureError, QuadsError, UsageError
@@ -174,26 +174,12 @@ def export_run_ready(path: Path, out: Path, progress: Callable[[], None] = lambd
 
     Raises QuadsError on a row that cannot be read, has no target, or whose pictures `out` does not lie above.
     """
-    done = Exported()
-    try:
-        with writing_whole(out) as part, part.open("wb") as file:
-            for line in _run_ready_lines(iter_quads(path), out):
-                file.write(line)
-                done.rows += 1
-                progress()
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({reason(error)}); choose another place") from error
-    return done
+    return Exported(write_lines(out, _run_ready(iter_quads(path), out, progress)))
 
 
-def _run_ready_lines(quads: Iterable[Quad], out: Path) -> Iterator[bytes]:
+def _run_ready(quads: Iterable[Quad], out: Path, progress: Callable[[], None]) -> Iterator[dict[str, str]]:
     for number, quad in enumerate(quads, start=1):
         if quad.target is None:
             raise QuadsError(f"quad {number} has no target; the run-ready form needs one")
-        item: dict[str, str] = {}
-        for key, field in PUBLISHED.items():
-            value = getattr(quad, field)
-            if isinstance(value, Path):
-                value = inside(f"{out}: {key}", Path(os.path.relpath(value, out.parent)).as_posix())
-            item[key] = value or ""
-        yield (json.dumps(item, ensure_ascii=False) + "\n").encode()
+        yield {key: value or "" for key, value in written(quad, out, PUBLISHED).items()}
+        progress()

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from relation_adapter.errors import QuadsError
-from relation_adapter.files import reason
+from relation_adapter.files import reason, writing_whole
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -31,6 +31,38 @@ def lines(path: Path, file: BinaryIO) -> Iterator[tuple[str, object]]:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if line.strip():
             yield where, parsed(where, line)
+
+
+def write_lines(path: Path, items: Iterable[Mapping[str, object]]) -> int:
+    """Write objects as they come, one a line, whole or not at all; how many there were.
+
+    Raises QuadsError when the disk refuses.
+    """
+    count = 0
+    try:
+        with writing_whole(path) as part, part.open("wb") as file:
+            for item in items:
+                file.write((json.dumps(item, ensure_ascii=False) + "\n").encode())
+                count += 1
+    except OSError as error:
+        raise QuadsError(
+            f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
+        ) from error
+    return count
+
+
+def written(row: object, path: Path, names: Mapping[str, str]) -> dict[str, str | None]:
+    """A row as a line of the file `path` holds it, its pictures relative to that. names: key -> field of the row.
+
+    Raises QuadsError when a picture lies outside of the file's folder.
+    """
+    values: dict[str, str | None] = {}
+    for key, field in names.items():
+        value = getattr(row, field)
+        if isinstance(value, Path):
+            value = inside(f"{path}: {key}", Path(os.path.relpath(value, path.parent)).as_posix())
+        values[key] = value
+    return values
 
 
 def parsed(where: str, data: bytes) -> object:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from relation_adapter.data.rows import Links, inside, known_keys, lines, parsed, plain_text, shown, word
+from relation_adapter.data.rows import (
+    Links,
+    inside,
+    known_keys,
+    lines,
+    parsed,
+    plain_text,
+    shown,
+    word,
+    write_lines,
+    written,
+)
 from relation_adapter.errors import QuadsError
-from relation_adapter.files import reason, writing_whole
+from relation_adapter.files import reason
 
 Category = Literal["low_level", "style", "editing", "customized"]
 Split = Literal["train", "seen", "unseen"]
@@ -19,7 +29,7 @@ Split = Literal["train", "seen", "unseen"]
 PICTURES = ("before", "after", "source", "target")
 REQUIRED = ("before", "after", "source")
 WORDS = {"category": get_args(Category), "split": get_args(Split)}
-FIELDS = (*PICTURES, "instruction", "task", "category", "split")
+OURS = {name: name for name in (*PICTURES, "instruction", "task", "category", "split")}
 # The run-ready form of gy8888/RelationAdapter: its key -> ours.
 PUBLISHED = {"cond1": "before", "cond2": "after", "source": "source", "target": "target", "text": "instruction"}
 
@@ -61,8 +71,8 @@ def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False, refuse
                 empty = False
                 quad = quad_row(where, item, path.parent, with_pictures)
                 if links is not None:
-                    for picture in filter(None, (quad.before, quad.after, quad.source, quad.target)):
-                        links.check(where, picture)
+                    for name, picture in pictures_of(quad):
+                        links.check(f"{where}: {name}", picture)
                 yield quad
     except OSError as error:
         raise QuadsError(f"{path}: cannot be read ({reason(error)}); give a JSONL file of quads") from error
@@ -75,17 +85,9 @@ def write_quads(path: str | os.PathLike[str], quads: Iterable[Quad]) -> int:
 
     Raises QuadsError when a picture lies outside of that folder or the disk refuses.
     """
-    path, count = Path(path), 0
-    try:
-        with writing_whole(path) as part, part.open("wb") as file:
-            for quad in quads:
-                count += 1
-                file.write((json.dumps(_line(quad, path), ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise QuadsError(
-            f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
-        ) from error
-    return count
+    path = Path(path)
+    rows = (written(quad, path, OURS) for quad in quads)
+    return write_lines(path, ({name: value for name, value in row.items() if value is not None} for row in rows))
 
 
 def _array(path: Path, data: bytes) -> Iterator[tuple[str, object]]:
@@ -103,13 +105,13 @@ def quad_row(where: str, item: object, folder: Path, with_pictures: bool = False
             f'{where}: {shown(item)} is not an object; write {{"before": ..., "after": ..., "source": ...}}'
         )
     published = not item.keys().isdisjoint({"cond1", "cond2", "text"})
-    names = PUBLISHED if published else {field: field for field in FIELDS}
+    names = PUBLISHED if published else OURS
     known_keys(where, item, names)
     values: dict[str, Any] = {}
     for key, field in names.items():
         value = item.get(key)
         if value is not None:
-            values[field] = _value(f"{where}: {key}", field, value, folder)
+            values[field] = field_value(f"{where}: {key}", field, value, folder)
             if with_pictures and field in PICTURES and not values[field].is_file():
                 raise QuadsError(f"{where}: {key} is {shown(value)}; {values[field]}: no such file; mend or remove it")
         elif field in REQUIRED:
@@ -119,20 +121,17 @@ def quad_row(where: str, item: object, folder: Path, with_pictures: bool = False
     return Quad(**values)
 
 
-def _value(where: str, field: str, value: object, folder: Path) -> str | Path:
+def pictures_of(row: object) -> Iterator[tuple[str, Path]]:
+    """(field, path) of every picture that a row has."""
+    for name in PICTURES:
+        picture = getattr(row, name, None)
+        if picture is not None:
+            yield name, picture
+
+
+def field_value(where: str, field: str, value: object, folder: Path) -> str | Path:
+    """What a row holds in a field, its text checked. Raises QuadsError."""
     text = plain_text(where, value)
     if field in PICTURES:
         return folder / inside(where, text)
     return word(where, text, WORDS[field]) if field in WORDS else text
-
-
-def _line(quad: Quad, path: Path) -> Mapping[str, str]:
-    values: dict[str, str] = {}
-    for field in FIELDS:
-        value = getattr(quad, field)
-        if isinstance(value, Path):
-            relative = Path(os.path.relpath(value, path.parent)).as_posix()
-            values[field] = inside(f"{path}: {field}", relative)
-        elif value is not None:
-            values[field] = value
-    return values

@@ -12,7 +12,7 @@ from relation_adapter.data.looks import Look, cut_elsewhere, look
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, pair_row
 from relation_adapter.data.rows import Links
-from relation_adapter.data.schema import PICTURES, Quad, quad_row
+from relation_adapter.data.schema import PICTURES, Quad, pictures_of, quad_row
 from relation_adapter.data.sources.found import Unusable
 from relation_adapter.data.sources.objects import json_objects
 from relation_adapter.data.verify_between import Prints, between
@@ -108,7 +108,7 @@ def read_rows(path: Path, problem: Callable[[str], None]) -> Iterator[tuple[int,
         where, item = one
         try:
             row = _row(where, item, path.parent)
-            for name, picture in _pictures(row):
+            for name, picture in pictures_of(row):
                 links.check(f"{where}: {name}", picture)
         except QuadsError as error:
             problem(str(error))
@@ -119,13 +119,6 @@ def read_rows(path: Path, problem: Callable[[str], None]) -> Iterator[tuple[int,
 def _row(where: str, item: dict[str, object], folder: Path) -> Row:
     is_quad = not item.keys().isdisjoint({"source", "target", "cond1", "cond2"})
     return quad_row(where, item, folder) if is_quad else pair_row(where, item, folder)
-
-
-def _pictures(row: Row) -> Iterator[tuple[str, Path]]:
-    for name in PICTURES:
-        picture = getattr(row, name, None)
-        if picture is not None:
-            yield name, picture
 
 
 def _row_at(path: Path, numbers: set[int]) -> dict[int, Row]:
@@ -141,7 +134,7 @@ def _jobs(path: Path, journal: Journal | None, problem: Callable[[str], None]) -
 def _key(row: Row) -> str:
     """Of the row and of its files as they are now: another size or time is another key."""
     found = hashlib.sha256()
-    for _, picture in _pictures(row):
+    for _, picture in pictures_of(row):
         try:
             status = picture.stat()
             found.update(f"{picture}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
@@ -155,7 +148,7 @@ def _look(job: _Job) -> tuple[_Job, Seen]:
         return job, job.known
     looks: dict[str, Look] = {}
     problems: list[str] = []
-    for name, picture in _pictures(job.row):
+    for name, picture in pictures_of(job.row):
         try:
             looks[name] = look(picture)
         except PictureError as error:
