@@ -70,13 +70,18 @@ class QuantisedLinear(nn.Linear):
 
 
 def quantised_transformer(kind: str) -> Any:
-    """The base transformer with `QuantisedLinear` wherever `quantization_config(kind)` quantises."""
+    """The base transformer with a `QuantisedLinear` for every layer that `is_quantised`."""
     transformer = build_transformer(preset(MODELS, "published").transformer).to(torch.bfloat16)
     for name, layer in list(transformer.named_modules()):
-        kept = name == "proj_out" if kind == "int8" else False
-        if isinstance(layer, nn.Linear) and not kept and not any(part in name.split(".") for part in KEPT):
+        if is_quantised(layer, name, kind):
             transformer.set_submodule(name, QuantisedLinear(layer, kind))
     return transformer
+
+
+def is_quantised(module: nn.Module, name: str, kind: str) -> bool:
+    """Whether `quantization_config(kind)` quantises this module of the transformer."""
+    kept = any(part in name.split(".") for part in KEPT) or (kind == "int8" and name == "proj_out")
+    return isinstance(module, nn.Linear) and not kept
 
 
 def _add_small_parts(components: Components) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging
-from full_model import LORA_RANK, full_components
+from full_model import LORA_RANK, full_components, is_quantised
 from PIL import Image
 from torch import nn
 
@@ -172,26 +172,22 @@ def _filled(module: Any, device: torch.device) -> Any:
 
 def _quantise(transformer: Any, kind: str) -> Any:
     """As loading with `memory.quantization_config(kind)` does, for a transformer that comes from no file."""
-
-    def wanted(module: nn.Module, name: str) -> bool:
-        kept = any(part in name.split(".") for part in memory.KEPT) or (kind == "int8" and name == "proj_out")
-        return isinstance(module, nn.Linear) and not kept
-
     if kind == "int8":
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-        quantize_(transformer, Int8WeightOnlyConfig(), wanted)
+        quantize_(transformer, Int8WeightOnlyConfig(), lambda module, name: is_quantised(module, name, kind))
     else:
-        _to_nf4(transformer, [name for name, module in transformer.named_modules() if wanted(module, name)])
+        _to_nf4(transformer)
     transformer.is_quantized = True
     return transformer
 
 
-def _to_nf4(transformer: Any, names: list[str]) -> None:
+def _to_nf4(transformer: Any) -> None:
     from bitsandbytes.nn import Linear4bit, Params4bit
 
-    for name in names:
-        old = transformer.get_submodule(name)
+    for name, old in list(transformer.named_modules()):
+        if not is_quantised(old, name, "nf4"):
+            continue
         new = Linear4bit(old.in_features, old.out_features, old.bias is not None, torch.bfloat16, False, "nf4")
         new.weight = Params4bit(old.weight.data.cpu(), False, compress_statistics=False, quant_type="nf4", module=new)
         new.bias = old.bias
