@@ -18,7 +18,7 @@ from PIL import Image
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, write_pairs
 from relation_adapter.data.sources.found import PICTURES_NAME, SETTINGS_NAME, Found, Picture, Reader, Unusable
-from relation_adapter.errors import PictureError, RelationAdapterError, UsageError
+from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.images import READ_FORMATS, open_picture
 
@@ -111,16 +111,13 @@ def _placed(folder: Path, real: str, one: Found | Unusable) -> _Placed | Unusabl
         if len(one.pictures) == 1:
             paths, made = _split(one, place)
         else:
-            both = [_own(one, picture, f"{place}-{side}", real) for picture, side in _sides(one)]
+            sides = zip(one.pictures, ("before", "after"), strict=True)
+            both = [_own(one, picture, f"{place}-{side}", real) for picture, side in sides]
             paths, made = [path for path, _ in both], sum(new for _, new in both)
     except PictureError as error:
         return Unusable(f"{one.where}: {error}")
     texts = dict(one.texts)
     return _Placed(PairRow(*paths, **texts), made, 2 - made)  # type: ignore[arg-type]
-
-
-def _sides(one: Found) -> Iterator[tuple[Picture, str]]:
-    yield from zip(one.pictures, ("before", "after"), strict=True)
 
 
 def _portable(name: str) -> str:
@@ -209,6 +206,6 @@ def _write(path: Path, data: bytes) -> None:
         raise _refused(path, error) from error
 
 
-def _refused(path: Path, error: OSError) -> RelationAdapterError:
+def _refused(path: Path, error: OSError) -> UsageError:
     """Of the disk, which the next pair would meet too: the import stops."""
     return UsageError(f"{path}: cannot be written ({reason(error)}); free some space and run the same again")

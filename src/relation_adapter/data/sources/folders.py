@@ -15,7 +15,6 @@ from relation_adapter.data.sources.found import (
     picture_names,
     stamp_of,
     task_of,
-    unusable,
 )
 from relation_adapter.errors import QuadsError
 
@@ -55,6 +54,6 @@ def _pair(folder: Path, name: str, sides: Sides, root: Path, links: Links) -> Fo
         for picture in pictures:
             links.check(str(folder), picture)
     except QuadsError as error:
-        return unusable(error)
+        return Unusable(str(error))
     place = (folder.relative_to(root) / (name or "pair")).as_posix()
     return Found(str(pictures[0]), place, pictures, {"task": task_of(folder, root)}, stamp_of(*pictures))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from relation_adapter.data.rows import plain_text, word
 from relation_adapter.data.schema import WORDS
-from relation_adapter.errors import QuadsError, UsageError
+from relation_adapter.errors import UsageError
 from relation_adapter.files import reason
 from relation_adapter.images import READ_FORMATS
 
@@ -112,8 +112,3 @@ def picture_names(names: Iterable[str]) -> list[str]:
 def stamp_of(*paths: Path) -> int:
     """When the youngest of some files was changed, ns."""
     return max(path.stat().st_mtime_ns for path in paths)
-
-
-def unusable(error: QuadsError) -> Unusable:
-    """A row refused, as the reader tells it."""
-    return Unusable(str(error))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relation_adapter.data.rows import shown
-from relation_adapter.data.sources.found import TEXTS, Found, Reader, Unusable, texts_of, unusable
+from relation_adapter.data.sources.found import TEXTS, Found, Reader, Unusable, texts_of
 from relation_adapter.errors import MissingExtraError, QuadsError, UsageError
 from relation_adapter.files import reason
 
@@ -53,8 +53,6 @@ def read_hub(name: str, split: str = "train", columns: Mapping[str, str] | None 
 def _rows(name: str, stream: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         yield from stream
-    except GeneratorExit:
-        raise
     except Exception as error:
         raise UsageError(f"{name}: broke off ({reason(error)}); run the same again to go on") from error
 
@@ -105,6 +103,6 @@ def _pair(name: str, number: int, row: Mapping[str, Any]) -> Found | Unusable:
     try:
         texts = texts_of(where, row)
     except QuadsError as error:
-        return unusable(error)
+        return Unusable(str(error))
     folder = re.sub(r"[^\w .-]", "_", texts.get("task", "")).strip(". ") or "rows"
     return Found(where, f"{folder}/{number:08d}", tuple(pictures), texts)

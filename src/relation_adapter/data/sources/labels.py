@@ -6,7 +6,6 @@ commas between them and no brackets, as the published page shows them, and of on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from relation_adapter.data.rows import Links, inside, plain_text
@@ -19,7 +18,6 @@ from relation_adapter.data.sources.found import (
     stamp_of,
     task_of,
     texts_of,
-    unusable,
 )
 from relation_adapter.data.sources.objects import json_objects
 from relation_adapter.errors import QuadsError
@@ -50,7 +48,7 @@ def _group(folder: Path, labels: Path, names: list[str], root: Path, links: Link
             texts = {"task": task_of(folder, root), **texts_of(where, item)}
         except QuadsError as error:
             left.discard(str(item.get("img_name")))  # told once
-            yield unusable(error)
+            yield Unusable(str(error))
             continue
         left.discard(name)
         path = folder / name
@@ -59,7 +57,9 @@ def _group(folder: Path, labels: Path, names: list[str], root: Path, links: Link
             continue
         place = _place(path.relative_to(root), used)
         yield Found(where, place, (path,), texts, stamp_of(path))
-    yield from (Unusable(f"{folder / name}: {labels.name} does not name it; label or remove it") for name in _in(left))
+    yield from (
+        Unusable(f"{folder / name}: {labels.name} does not name it; label or remove it") for name in sorted(left)
+    )
 
 
 def _picture(where: str, item: dict[str, object], by_stem: dict[str, str], folder: Path, links: Links) -> str:
@@ -79,7 +79,3 @@ def _place(path: Path, used: dict[str, str]) -> str:
     if used.setdefault(stem, path.name) == path.name:
         return stem
     return f"{stem}-{path.suffix[1:]}"
-
-
-def _in(names: set[str]) -> Iterator[str]:
-    yield from sorted(names)

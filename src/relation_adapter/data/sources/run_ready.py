@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from relation_adapter.data.rows import Links, inside, plain_text
-from relation_adapter.data.sources.found import Found, Reader, Unusable, stamp_of, task_of, texts_of, unusable
+from relation_adapter.data.sources.found import Found, Reader, Unusable, stamp_of, task_of, texts_of
 from relation_adapter.data.sources.objects import json_objects
 from relation_adapter.errors import QuadsError
 
@@ -33,7 +33,7 @@ def _pair(where: str, item: Mapping[str, object], root: Path, asked: bool, seen:
         pictures = tuple(_picture(f"{where}: {key}", item.get(key), root, links) for key in keys)
         texts = texts_of(where, item)
     except QuadsError as error:
-        yield unusable(error)
+        yield Unusable(str(error))
         return
     name = pictures[0].relative_to(root).with_suffix("").as_posix()
     key = _key(pictures)

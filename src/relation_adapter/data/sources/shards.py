@@ -7,14 +7,13 @@ the keys of a pair row or those of Relation252K; `0001.txt` is the instruction.
 from __future__ import annotations
 
 import itertools
-import json
 import posixpath
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from relation_adapter.data.rows import inside, parsed, plain_text, shown
-from relation_adapter.data.sources.found import Found, Reader, Unusable, natural, stamp_of, texts_of, unusable
+from relation_adapter.data.sources.found import Found, Reader, Unusable, natural, stamp_of, texts_of
 from relation_adapter.errors import QuadsError, UsageError
 from relation_adapter.files import reason
 
@@ -71,7 +70,7 @@ def _sample(shard: Path, key: str, members: dict[str, bytes | None]) -> Found | 
         name = inside(where, plain_text(where, key))
         texts = _texts(where, data)
     except QuadsError as error:
-        return unusable(error)
+        return Unusable(str(error))
     sides = {kind.partition(".")[0]: one for kind, one in data.items() if kind not in ("json", "txt")}
     if {"before", "after"} <= sides.keys():
         pictures: tuple[bytes, ...] = (sides["before"], sides["after"])
@@ -91,6 +90,6 @@ def _texts(where: str, data: dict[str, bytes]) -> dict[str, str]:
             raise QuadsError(f"{where}.json: {shown(item)} is not an object; mend or remove it")
         texts = texts_of(f"{where}.json", item)
     if "txt" in data:
-        text = json.dumps(data["txt"].decode("utf-8", errors="surrogateescape").strip())
-        texts.setdefault("instruction", plain_text(f"{where}.txt", json.loads(text)))
+        text = data["txt"].decode("utf-8", errors="surrogateescape").strip()
+        texts.setdefault("instruction", plain_text(f"{where}.txt", text))
     return texts
