@@ -11,7 +11,7 @@ import pytest
 import torch
 from pipelines import pipeline
 from safetensors.torch import save_file
-from test_lora_pipeline import lora_state
+from tiny_edits import lora_state
 from torch import Tensor
 
 from relation_adapter import RelationPipeline

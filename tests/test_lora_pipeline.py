@@ -9,22 +9,14 @@ import pytest
 import torch
 from pipelines import edit, largest, pipeline, relation
 from safetensors.torch import load_file, save_file
+from tiny_edits import lora_state
 from torch import Tensor
 
 from relation_adapter import RelationPipeline
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.model.lora import TARGETS, active_loras, lora_names
+from relation_adapter.model.lora import active_loras, lora_names
 
 DESIGN = "directed"  # its attention has the source's own pass, where a LoRA must act too
-
-
-def lora_state(pipe: RelationPipeline, rank: int = 3, seed: int = 0, targets: tuple[str, ...] = TARGETS) -> Any:
-    generator, state = torch.Generator().manual_seed(seed), {}
-    for name, module in pipe.transformer.named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(targets) and "blocks" in name:
-            for half, shape in (("A", (rank, module.in_features)), ("B", (module.out_features, rank))):
-                state[f"transformer.{name}.lora_{half}.weight"] = 0.3 * torch.randn(shape, generator=generator)
-    return state
 
 
 def at_rank(state: dict[str, Tensor], rank: int) -> dict[str, Tensor]:

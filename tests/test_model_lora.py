@@ -9,24 +9,19 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_edits import DESIGNS, conditions, largest, predict, relation, weights
+from tiny_edits import DESIGNS, conditions, largest, lora_state, predict, relation, weights
 from torch import Tensor
 
 from relation_adapter.config import MODELS, TransformerConfig
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.model.components import Components, build_transformer, tiny
-from relation_adapter.model.lora import TARGETS, add_lora, load_lora, lora_names
+from relation_adapter.model.lora import add_lora, load_lora, lora_names
 
 
 def lora_file(path: Path, model: Components, rank: int = 3, seed: int = 0, **changes: Tensor | None) -> Path:
     """A LoRA file for the model in diffusers' form, with random weights; changes by key, None leaves out."""
-    generator, state = torch.Generator().manual_seed(seed), {}
-    for name, module in model.transformer.named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(TARGETS) and "blocks" in name:
-            for half, shape in (("A", (rank, module.in_features)), ("B", (module.out_features, rank))):
-                state[f"transformer.{name}.lora_{half}.weight"] = 0.3 * torch.randn(shape, generator=generator)
-    state = {key: value for key, value in (state | changes).items() if value is not None}
-    save_file(state, path)
+    state = {**lora_state(model, rank, seed), **changes}
+    save_file({key: value for key, value in state.items() if value is not None}, path)
     return path
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components, tiny
+from relation_adapter.model.lora import TARGETS
+from relation_adapter.model.twins import lora_shapes
 from relation_adapter.model.velocity import Conditions, velocity
 
 DESIGNS = ("published", "directed", "mini")
@@ -53,6 +56,13 @@ def predict(model: Components, given: Conditions, x: Tensor | None = None, t: fl
     x = noisy(model, batch).to(given.source) if x is None else x
     times = torch.tensor([t] * batch if isinstance(t, float) else t)
     return velocity(model.transformer, model.design, x, times, given)
+
+
+def lora_state(model: Any, rank: int = 3, seed: int = 0, targets: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
+    """A LoRA of random weights for a model or a pipeline, in diffusers' form."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = lora_shapes(model.transformer, rank, targets)
+    return {key: 0.3 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
 
 
 def item(given: Conditions, index: int) -> dict[str, Tensor]:
