@@ -10,10 +10,10 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from relation_adapter.data.naming import AHEAD, Names, filled, name_groups
 from relation_adapter.data.ordered import in_order
@@ -125,15 +125,16 @@ def _annotated(
     stopping: Callable[[], object],
 ) -> Summary:
     stop = functools.partial(_stop, vlm, stopping)
-    summary = Summary()
-    names = {} if options.naming is None else _named(pairs, vlm, options, stop, summary)
+    summary, names = Summary(), dict[str, Names]()
+    if options.naming is not None:
+        names, summary.unnamed = name_groups(pairs, vlm, options.naming, options.side, options.threads, stop)
     work = functools.partial(judged, vlm=vlm, options=options)
     rows = (_writable(filled(row, names), out) for row in read_pairs(pairs))
     verdicts = in_order(work, rows, options.threads, stop, AHEAD)
     with ExitStack() as stack:
-        sides = {"aside": stack.enter_context(Lines(aside_path(out)))}
+        sides = {"aside": stack.enter_context(_lines(aside_path(out)))}
         if options.second_look is not None:
-            sides["rejected"] = stack.enter_context(Lines(rejects_path(out)))
+            sides["rejected"] = stack.enter_context(_lines(rejects_path(out)))
         write_pairs(out, _sorted(verdicts, summary, sides, out, progress))
     return summary
 
@@ -192,14 +193,6 @@ def _set_aside(row: PairRow, outcome: Outcome) -> Verdict:
     return Verdict(row, kind, outcome.why, outcome.reply, asked=not outcome.replayed)
 
 
-def _named(
-    pairs: Path, vlm: Vlm, options: AnnotateOptions, stop: Callable[[], None], summary: Summary
-) -> Mapping[str, Names]:
-    assert options.naming is not None
-    names, summary.unnamed = name_groups(pairs, vlm, options.naming, options.side, options.threads, stop)
-    return names
-
-
 def _stop(vlm: Vlm, stopping: Callable[[], object]) -> None:
     vlm.stop()
     stopping()
@@ -214,7 +207,7 @@ def _writable(row: PairRow, out: Path) -> PairRow:
 def _sorted(
     verdicts: Iterator[Verdict],
     summary: Summary,
-    sides: Mapping[str, Lines],
+    sides: Mapping[str, Callable[[Mapping[str, Any]], None]],
     out: Path,
     progress: Callable[[Verdict], object],
 ) -> Iterator[PairRow]:
@@ -227,37 +220,27 @@ def _sorted(
             yield verdict.row
         else:
             told = {"kind": verdict.kind, "why": verdict.why, "reply": verdict.reply}
-            sides["rejected" if verdict.kind == "rejected" else "aside"].add(pair_values(verdict.row, out) | told)
+            sides["rejected" if verdict.kind == "rejected" else "aside"](pair_values(verdict.row, out) | told)
         progress(verdict)
 
 
-class Lines:
-    """A file of JSON lines that appears whole once its block ends."""
+@contextmanager
+def _lines(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What appends a line to a file of JSON lines, which appears whole once the block ends."""
+    with _refused(path), writing_whole(path) as part, part.open("wb") as file:
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._stack = path, ExitStack()
-        self._file: BinaryIO
+        def add(values: Mapping[str, Any]) -> None:
+            with _refused(path):
+                file.write((json.dumps(values, ensure_ascii=False) + "\n").encode(errors="replace"))
 
-    def __enter__(self) -> Lines:
-        try:
-            part = self._stack.enter_context(writing_whole(self._path))
-            self._file = self._stack.enter_context(part.open("wb"))
-        except OSError as error:
-            raise self._refused(error) from error
-        return self
+        yield add
 
-    def add(self, values: Mapping[str, Any]) -> None:
-        """Append one line."""
-        try:
-            self._file.write((json.dumps(values, ensure_ascii=False) + "\n").encode(errors="replace"))
-        except OSError as error:
-            raise self._refused(error) from error
 
-    def __exit__(self, *failure: Any) -> None:
-        try:
-            self._stack.__exit__(*failure)
-        except OSError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> InputError:
-        return InputError(f"{self._path}: cannot be written ({reason(error)}); free some space and run the same again")
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({reason(error)}); free some space and run the same again"
+        ) from error

@@ -37,11 +37,11 @@ class Estimate:
 def estimate(pairs: Path, vlm: Vlm, options: AnnotateOptions, server: ServerOptions) -> Estimate:
     """Count what `annotate` would ask, were no request to fail. Sends nothing and writes nothing. Raises QuadsError."""
     total = Estimate()
-    for rows in samples(pairs).values() if options.naming is not None else ():
-        sheet = (options.side, options.side // 2 * len(rows))
-        with suppress(PictureError):
-            assert options.naming is not None
-            _count(total, vlm, server, naming(rows, options.naming, options.side), [sheet])
+    if options.naming is not None:
+        for rows in samples(pairs).values():
+            sheet = (options.side, options.side // 2 * len(rows))
+            with suppress(PictureError):
+                _count(total, vlm, server, naming(rows, options.naming, options.side), [sheet])
     for row in read_pairs(pairs):
         total.rows += 1
         try:
