@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from relation_adapter.errors import WeightsError
-from relation_adapter.hub.parts import ANY_FILE, Part, Places
+from relation_adapter.hub.parts import ANY_FILE, WEIGHTS_SUFFIXES, Part, Places
 from relation_adapter.hub.refusals import one_line, page_of
-from relation_adapter.hub.whole import check_file, check_part, weights_files
+from relation_adapter.hub.whole import check_file, check_part
 
 GB = 1e9
 
@@ -76,7 +76,7 @@ def whole(part: Part, folder: Path) -> Path:
 
 def only_weights(folder: Path) -> Path:
     """The one file of weights in a folder. Raises WeightsError where there is none or more than one."""
-    files = list(weights_files(folder))
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in WEIGHTS_SUFFIXES]
     if len(files) != 1:
         raise WeightsError(f"{folder}: {_choice([file.name for file in files], f'{folder}/')}")
     return files[0]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from relation_adapter.errors import WeightsError
 from relation_adapter.hub.fetch import cached, fetch, only_weights
-from relation_adapter.hub.parts import ANY_FILE, FLUX_DEV, OTHERS, Part, Places
+from relation_adapter.hub.parts import ANY_FILE, FLUX_DEV, OTHERS, WEIGHTS_SUFFIXES, Part, Places
 from relation_adapter.hub.refusals import UnreachableError
 from relation_adapter.hub.whole import check_file, check_part
 
 WEIGHTS_VARIABLE = "RELATION_ADAPTER_WEIGHTS"
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[^:\s]+))?(:(?P<file>[^:]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SUFFIXES = (".safetensors", ".bin", ".pt", ".ckpt", ".gguf")
+SUFFIXES = (*WEIGHTS_SUFFIXES, ".pt", ".ckpt", ".gguf")
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +94,7 @@ def _same(other: Part, part: Part, repo: str) -> bool:
 
 
 def _with_file(part: Part, file: str) -> Part:
-    patterns = tuple(f"*{suffix}" for suffix in SUFFIXES[:2]) if file == ANY_FILE else (file,)
+    patterns = tuple(f"*{suffix}" for suffix in WEIGHTS_SUFFIXES) if file == ANY_FILE else (file,)
     return replace(part, file=file, patterns=patterns)
 
 

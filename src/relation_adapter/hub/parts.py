@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ANY_FILE = "*"  # the file of a part whose repository holds one file of weights, whatever its name
+WEIGHTS_SUFFIXES = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,20 +114,20 @@ def _check_model(folder: Path) -> None:
     _need(folder / "config.json")
     indices = sorted(folder.glob("*.safetensors.index*.json"))
     files = sorted(folder.glob("*.safetensors"))
-    for index in indices:
-        _check_shards(index)
+    checked = {shard for index in indices for shard in _check_shards(index)}
     for file in files:
         if not indices and SHARD.search(file.name):
             raise WeightsError(f"{folder}: holds shards, but the index that lists them is missing; {COPY}")
-        read_header(file)
+        if file.name not in checked:
+            read_header(file)
     if not files:
         other = next((file.name for pattern in ("*.bin", "*.gguf", "*.pt") for file in folder.glob(pattern)), None)
         found = f"only {other}" if other else "none"
         raise WeightsError(f"{folder}: needs weights as .safetensors, {found} in it; {COPY}")
 
 
-def _check_shards(index: Path) -> None:
-    """Every shard that an index names is there, and holds the tensors it is said to hold."""
+def _check_shards(index: Path) -> list[str]:
+    """The shards that an index names, once all are there, and hold the tensors they are said to hold."""
     places = _json(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise WeightsError(f"{index}: lists no shards; {COPY}")
@@ -141,11 +140,7 @@ def _check_shards(index: Path) -> None:
         lost = next((key for key, place in places.items() if place == shard and key not in held), None)
         if lost:
             raise WeightsError(f"{index.parent / shard}: does not hold {lost}, though {index.name} says so; {COPY}")
-
-
-def weights_files(folder: Path) -> Iterator[Path]:
-    """The files of weights right inside a folder."""
-    yield from (file for file in sorted(folder.iterdir()) if file.suffix in (".safetensors", ".bin"))
+    return shards
 
 
 def _need(file: Path) -> None:
