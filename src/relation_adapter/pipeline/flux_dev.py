@@ -54,8 +54,6 @@ def from_options(make: Callable[[Components], Any], options: Mapping[str, Any]) 
     plan = memory.plan_for(given.pop("memory"), given.get("quantization")) if "memory" in given else None
     if plan:
         given["quantization"] = plan.quantization
-    if "dtype" in given:
-        given["torch_dtype"] = given.pop("dtype")
     where: dict[str, Any] = {field: given.pop(name) for name, field in _PLACES.items() if name in given}
     where |= {name: Path(where[name]) for name in ("folder", "cache") if name in where}
     pipe = make(load_flux_dev(Places(**where), **given, parts=parts))
@@ -86,7 +84,7 @@ def load_flux_dev(
         UsageError, MissingExtraError: a quantisation that there is not, or its package; a dtype that is none.
     """
     own = dict(parts or {})
-    dtypes = _dtypes(torch_dtype)
+    dtypes = dtype_by_part(torch_dtype)
     quantized = memory.quantization_config(quantization, dtypes("transformer"))
     editor = lora not in (False, "none") and own.get("transformer", True) is not None
     # All are found before any is loaded, so that what is missing is told at once.
@@ -132,8 +130,8 @@ def _text(place: Any) -> str | None:
     return None if place is None or place is True else str(place)
 
 
-def _dtypes(given: Any) -> Callable[[str], torch.dtype]:
-    """The dtype of a part by its name."""
+def dtype_by_part(given: Any) -> Callable[[str], torch.dtype]:
+    """A part's name to its dtype; given: one for all, or a dict of them, with a `default`."""
     by_name = dict(given) if isinstance(given, Mapping) else {"default": given}
     wrong = [value for value in by_name.values() if not isinstance(value, torch.dtype)]
     if wrong:

@@ -17,7 +17,7 @@ from relation_adapter.files import SHIPPED, reason
 from relation_adapter.header import read_header
 from relation_adapter.model.components import Components
 from relation_adapter.model.weights import load_model
-from relation_adapter.pipeline.flux_dev import NAME
+from relation_adapter.pipeline.flux_dev import NAME, dtype_by_part
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 MODEL_FILE = "model.safetensors"  # in the folder of a training run
@@ -47,16 +47,16 @@ def load_file(path: Path, options: dict[str, Any]) -> Components:
         UsageError: an option that does not apply to a single file.
         WeightsError: a file that cannot be used.
     """
-    dtype = options.pop("torch_dtype", None) or options.pop("dtype", None) or torch.float32
+    dtype = options.pop("torch_dtype", None) or torch.float32
     if options:
         raise UsageError(f"{next(iter(options))} does not apply to a single file; save_pretrained makes a folder of it")
     if not isinstance(dtype, Mapping):
         return load_model(path, dtype)
-    parts = load_model(path, torch.float32)
+    parts, dtypes = load_model(path, torch.float32), dtype_by_part(dtype)
     with casting():
         for name, part in vars(parts).items():
             if isinstance(part, torch.nn.Module):
-                part.to(dtype.get(name, dtype.get("default", torch.float32)))
+                part.to(dtypes(name))
     return parts
 
 
@@ -69,9 +69,8 @@ def load_folder(path: Path, index: str, load: Callable[..., Any], options: dict[
     _check_index(path / index)
     try:
         # By the new name: the old one warns. Without any, diffusers' own parts would come as float32, others as saved.
-        given = options.pop("torch_dtype", options.pop("dtype", None))
-        dtype = {"dtype": given or _saved_dtypes(path, options.get("variant"))}
-        pipe = load(path, **dtype, **options)
+        dtype = options.pop("torch_dtype", None) or _saved_dtypes(path, options.get("variant"))
+        pipe = load(path, dtype=dtype, **options)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         # diffusers and transformers raise any of these on parts that are missing, damaged or of another kind.
         raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); save the pipeline again") from error

@@ -108,6 +108,8 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
             UsageError: no such model, or an option that does not apply to it.
             WeightsError: a file or folder that cannot be used.
         """
+        if (dtype := options.pop("dtype", None)) is not None:  # the newer of diffusers' two names
+            options["torch_dtype"] = dtype
         if model == flux_dev.NAME:
             pipe: RelationPipeline = flux_dev.from_options(cls.from_components, options)
             return pipe
