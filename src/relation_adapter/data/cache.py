@@ -11,18 +11,18 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from relation_adapter.data.cache_plan import CacheRow, Encoders, Plan, Shard, entry, make_plan, opened
+from relation_adapter.data.cache_plan import Encoders, Plan, Shard, entry, make_plan, opened
 from relation_adapter.data.cached import (
     FORMAT,
     MANIFEST_NAME,
@@ -32,13 +32,13 @@ from relation_adapter.data.cached import (
     shard_metadata,
     shard_path,
 )
+from relation_adapter.data.ordered import in_order
+from relation_adapter.data.rows import write_lines
 from relation_adapter.data.schema import Quad
 from relation_adapter.errors import InputError, PictureError, UsageError, WeightsError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole, writing_whole
 from relation_adapter.header import read_header
 from relation_adapter.images import Size, open_picture
-
-AHEAD = 4  # pictures opened ahead for each worker
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def write_cache(
         writer = _Writer(folder, encoders, options, progress)
         for shard in plan.shards(options.shard_entries, options.shard_bytes):
             writer.bring(shard)
-        kept = _write_rows(plan, folder, writer.failed)
+        kept = write_lines(folder / QUADS_NAME, _rows(plan, writer.failed))
         writer.finish(kept, plan)
     return Summary(writer.encoded, writer.found, kept, _problems(plan, writer.failed), folder / MANIFEST_NAME)
 
@@ -153,8 +153,7 @@ class _Writer:
 
     def finish(self, quads: int, plan: Plan) -> None:
         """Write the manifest, then remove shards that nothing asks for any more."""
-        names = self.names
-        for name in names:
+        for name in self.names:
             if name not in self.sums:
                 self.sums[name] = _sum(shard_path(self.folder, name))
         manifest = {
@@ -166,11 +165,11 @@ class _Writer:
             "quads": quads,
             "entries": plan.entries(),
             "bytes": plan.bytes(),
-            "shards": {name: self.sums[name] for name in names},
+            "shards": {name: self.sums[name] for name in self.names},
         }
         _save(self.folder / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True).encode())
         for path in self.folder.glob("*.safetensors"):
-            if path.stem not in names and _is_ours(path):
+            if path.stem not in self.names and _is_ours(path):
                 path.unlink()
 
 
@@ -246,43 +245,28 @@ def _encoded(
 ) -> Iterator[tuple[str, dict[str, Tensor] | str]]:
     """Every key with its tensors, each encoded alone (batches round differently), or with what is wrong with it."""
     encode = encoders.encode[shard.kind]
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: list[tuple[str, Future[Any]]] = []
-        for key in keys:
-            waiting.append((key, pool.submit(opened, shard, shard.wanted[key], open_picture)))
-            if len(waiting) > AHEAD * workers:
-                yield _one(*waiting.pop(0), encode, encoders)
-        for key, future in waiting:
-            yield _one(key, future, encode, encoders)
+    for key, given in in_order(partial(_given, shard), keys, workers):
+        if isinstance(given, PictureError):
+            yield key, str(given)
+        else:
+            made = encode(given)
+            yield key, {name: value.detach().to("cpu", encoders.dtype).contiguous() for name, value in made.items()}
 
 
-def _one(key: str, future: Future[Any], encode: Callable[[Any], dict[str, Tensor]], encoders: Encoders) -> Any:
+def _given(shard: Shard, key: str) -> tuple[str, Image.Image | str | PictureError]:
     try:
-        given = future.result()
+        return key, opened(shard, shard.wanted[key], open_picture)
     except PictureError as error:
-        return key, str(error)
-    return key, {name: value.detach().to("cpu", encoders.dtype).contiguous() for name, value in encode(given).items()}
+        return key, error
 
 
-def _write_rows(plan: Plan, folder: Path, failed: dict[str, str]) -> int:
-    """The quads whose pictures could all be encoded, as keys; how many."""
-    kept = 0
-    try:
-        with writing_whole(folder / QUADS_NAME) as part, part.open("w", encoding="utf-8") as file:
-            for row in plan.rows():
-                if failed and (wrong := [failed[name] for name in row.entries if name in failed]):
-                    plan.leave(wrong[0])
-                    continue
-                file.write(row_line(row))
-                kept += 1
-    except OSError as error:
-        raise InputError(f"{folder / QUADS_NAME}: cannot be written ({reason(error)}); free some space") from error
-    return kept
-
-
-def row_line(row: CacheRow) -> str:
-    """A quad of a cache as one line."""
-    return json.dumps(asdict(row), ensure_ascii=False) + "\n"
+def _rows(plan: Plan, failed: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The quads whose pictures could all be encoded, as keys."""
+    for row in plan.rows():
+        if failed and (wrong := [failed[name] for name in row.entries if name in failed]):
+            plan.leave(wrong[0])
+        else:
+            yield asdict(row)
 
 
 def _problems(plan: Plan, failed: dict[str, str]) -> tuple[str, ...]:

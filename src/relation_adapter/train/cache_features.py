@@ -46,11 +46,11 @@ def encoders(pipe: Any, device: torch.device, dtype: torch.dtype | None = None, 
         part.to(device).eval()
     dtype = dtype or pipe.vae.dtype
     encode: dict[Kind, Callable[[Any], dict[str, Tensor]]] = {
-        "features": _silently(lambda picture: {"features": picture_features(pipe, [picture], device)[0, 0]}),
-        "latents": _silently(lambda picture: {"latents": _latents(pipe, picture, device)}),
+        "features": torch.no_grad()(lambda picture: {"features": picture_features(pipe, [picture], device)[0, 0]}),
+        "latents": torch.no_grad()(lambda picture: {"latents": _latents(pipe, picture, device)}),
     }
     if design.text != "none":
-        encode["text"] = _silently(lambda text: _text(pipe, text, device))
+        encode["text"] = torch.no_grad()(lambda text: _text(pipe, text, device))
     return Encoders(
         encode=encode,
         marks={kind: _mark(kind, pipe, dtype) for kind in encode},
@@ -60,16 +60,6 @@ def encoders(pipe: Any, device: torch.device, dtype: torch.dtype | None = None, 
         dtype=dtype,
         empty_text="" if design.text == "instruction" else None,
     )
-
-
-def _silently(encode: Callable[[Any], dict[str, Tensor]]) -> Callable[[Any], dict[str, Tensor]]:
-    """Without gradients."""
-
-    def call(given: Any) -> dict[str, Tensor]:
-        with torch.no_grad():
-            return encode(given)
-
-    return call
 
 
 def _latents(pipe: Any, picture: Image.Image, device: torch.device) -> Tensor:
