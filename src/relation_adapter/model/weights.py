@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,10 @@ def save_model(
         UsageError: a LoRA or fused projections change the names of the weights.
         WeightsError: the disk refuses.
     """
-    if _shapes({name: getattr(components, name) for name in PARTS}) != _shapes(_empty_parts(components.design, PARTS)):
+    parts = {name: getattr(components, name) for name in PARTS}
+    if _shapes(parts) != _shapes(_empty_parts(components.design, PARTS)):
         raise UsageError("The model has a LoRA or fused projections; fuse and unload the LoRA before saving.")
-    _write(path, {name: getattr(components, name) for name in PARTS}, components.design, provenance, dtype)
+    _write(path, parts, components.design, provenance, dtype)
 
 
 def save_adapter(
@@ -245,5 +246,4 @@ def some_of(keys: list[str]) -> str:
 
 def first_sentence(error: BaseException) -> str:
     """The reason without torch's advice to load the file unsafely."""
-    lines: Iterable[str] = reason(error).split(". ")
-    return next(iter(lines)).strip()[:200]
+    return reason(error).split(". ")[0].strip()[:200]
