@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar
 from relation_adapter.errors import UsageError
 
 Config = TypeVar("Config")
+Preparation = Literal["published", "square"]  # of exemplars
+Shift = Literal["noisy_and_source", "noisy", "none"]  # what the time shift counts
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class ModelConfig:
     resampler_layers: int = 3
     resampler_heads: int = 8
     relation_vector: bool = False  # the relation also modulates every block, beside the time
-    exemplar_preparation: Literal["published", "square"] = "published"
+    exemplar_preparation: Preparation = "published"
     exemplar_size: int = 384  # px, side of the square the image encoder sees
 
     # The source: tokens beside the noisy ones, positions cloned.
@@ -86,7 +88,7 @@ class ModelConfig:
 
     # The flow: t = 1 is the start, t = 0 the picture.
     start: Literal["noise", "source"] = "noise"
-    shift_tokens: Literal["noisy_and_source", "noisy", "none"] = "noisy_and_source"
+    shift_tokens: Shift = "noisy_and_source"
 
     # Text and pictures.
     text: Literal["instruction", "optional", "none"] = "instruction"  # optional, none: a learned null stands in

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from relation_adapter.config import ModelConfig
+from relation_adapter.config import ModelConfig, Preparation, Shift
 from relation_adapter.editor import Pair
 from relation_adapter.errors import UsageError
 from relation_adapter.images import Fit, Size, fit, resize
@@ -25,9 +25,8 @@ from relation_adapter.relation import Relation
 Strength = float | Sequence[float]
 LARGEST = 64  # times the area a design was trained at; attention grows with the square of it
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-PREPARATIONS = ("published", "square")
 SIZES = ("own", "native")
-SHIFTS = ("noisy_and_source", "noisy", "none")
+PREPARATIONS, SHIFTS = get_args(Preparation), get_args(Shift)
 
 
 @dataclass(frozen=True, eq=False)
