@@ -67,8 +67,7 @@ def plan_for(gib: int | None, quantization: str | None = None) -> MemoryPlan:
     """
     if gib is not None and gib not in PLANS:
         raise UsageError(f"memory {gib} is no preset; give {', '.join(map(str, PLANS))}")
-    if quantization not in (None, *get_args(Quantization)):
-        raise UsageError(f"quantization {quantization!r} is unknown; give {', '.join(get_args(Quantization))}")
+    _check_quantization(quantization)
     kind: Any = quantization or (PLANS[gib].quantization if gib else "none")
     if gib is None:
         return MemoryPlan(max(PLANS), "resident", kind)
@@ -96,6 +95,7 @@ def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -
         UsageError: no such quantisation, or one that needs a GPU where there is none.
         MissingExtraError: its package is not installed.
     """
+    _check_quantization(name)
     if name in (None, "none"):
         return None
     if name == "int8":
@@ -104,19 +104,22 @@ def quantization_config(name: str | None, dtype: torch.dtype = torch.bfloat16) -
         from torchao.quantization import Int8WeightOnlyConfig
 
         return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=[*KEPT, LAST])
-    if name == "nf4":
-        _need("bitsandbytes")
-        if not torch.accelerator.is_available():
-            raise UsageError("nf4 weights can only be loaded with a GPU, and there is none; use int8 or none")
-        from diffusers import BitsAndBytesConfig
+    _need("bitsandbytes")
+    if not torch.accelerator.is_available():
+        raise UsageError("nf4 weights can only be loaded with a GPU, and there is none; use int8 or none")
+    from diffusers import BitsAndBytesConfig
 
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=list(KEPT),
-        )
-    raise UsageError(f"quantization {name!r} is unknown; give {', '.join(get_args(Quantization))}")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=list(KEPT),
+    )
+
+
+def _check_quantization(name: str | None) -> None:
+    if name not in (None, *get_args(Quantization)):
+        raise UsageError(f"quantization {name!r} is unknown; give {', '.join(get_args(Quantization))}")
 
 
 def _need(package: str) -> None:
