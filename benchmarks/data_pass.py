@@ -26,12 +26,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from PIL import Image
 from safetensors.torch import load_file
 
 from relation_adapter import procedural
 from relation_adapter.data.procedural_set import choose, procedural_quads
 from relation_adapter.data.schema import Category
+from relation_adapter.data.strips import glue
 from relation_adapter.images import save_picture
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -61,11 +61,8 @@ def write_published(folder: Path, tasks: int, pairs: int, size: int) -> int:
     for number, quad in enumerate(procedural_quads(wanted)):
         group = folder / f"{names.index(quad.task) + 1}-{quad.task}" / "Group1"
         for half, (left, right) in enumerate(((quad.before, quad.after), (quad.source, quad.target))):
-            glued = Image.new("RGB", (2 * size, size))
-            glued.paste(left, (0, 0))
-            glued.paste(right, (size, 0))
             name = f"{2 * number + half:06d}.png"
-            save_picture(glued, group / name)
+            save_picture(glue(left, right), group / name)
             rows.setdefault(group, []).append({"img_name": name})
     for group, entries in rows.items():
         (group / "labels.json").write_text(json.dumps(entries))

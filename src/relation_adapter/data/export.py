@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -11,20 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from relation_adapter.data.looks import other_shapes
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow
 from relation_adapter.data.rows import write_lines, written
 from relation_adapter.data.schema import PUBLISHED, Quad, iter_quads
+from relation_adapter.data.strips import glue
 from relation_adapter.data.verify import read_rows
 from relation_adapter.errors import PictureError, QuadsError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole, writing_whole
-from relation_adapter.images import open_picture, resize
+from relation_adapter.images import open_picture, quick_png, resize
 
 SETTINGS_NAME = "export.json"
 SPOOL = ".labels.lines"
-RATIO = 0.02  # by which the shapes of two pictures to glue may differ
 
 
 @dataclass
@@ -133,16 +131,9 @@ def _glue(label: _Label) -> tuple[_Label, bool | str]:
         before, after = open_picture(label.row.before), open_picture(label.row.after)
     except PictureError as error:
         return label, f"{label.where}: {error}"
-    shapes = (before.width / before.height, after.width / after.height)
-    if max(shapes) / min(shapes) > 1 + RATIO:
-        sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
+    if sizes := other_shapes(before, after):
         return label, f"{label.where}: before and after differ in shape: {sizes}; crop them alike first"
-    glued = Image.new("RGB", (2 * before.width, before.height))
-    glued.paste(before, (0, 0))
-    glued.paste(resize(after, before.size), (before.width, 0))
-    buffer = io.BytesIO()
-    glued.save(buffer, "PNG", compress_level=1)
-    write_whole(label.picture, buffer.getvalue())
+    write_whole(label.picture, quick_png(glue(before, resize(after, before.size))))
     return label, True
 
 

@@ -20,7 +20,7 @@ from relation_adapter.data.pairs import PairRow, write_pairs
 from relation_adapter.data.sources.found import PICTURES_NAME, SETTINGS_NAME, Found, Picture, Reader, Unusable
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
-from relation_adapter.images import READ_FORMATS, open_picture
+from relation_adapter.images import READ_FORMATS, open_picture, quick_png
 
 PAIRS_NAME = "pairs.jsonl"
 # What systems refuse in the name of a file.
@@ -134,9 +134,7 @@ def _split(one: Found, place: Path) -> tuple[list[Path], int]:
     if all(_is_fresh(path, one.stamp) for path in paths):
         return paths, 0
     for half, path in zip(halves(_opened(one)), paths, strict=True):
-        buffer = io.BytesIO()
-        half.save(buffer, "PNG", compress_level=1)
-        _write(path, buffer.getvalue())
+        _write(path, quick_png(half))
     return paths, 2
 
 

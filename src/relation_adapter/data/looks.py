@@ -19,6 +19,7 @@ Places = npt.NDArray[np.intp]
 NEAR_BITS = 3  # of 64 that near pictures may differ in
 NEAR_TONES = 6.0  # of 255, the mean difference of their thumbnails
 PLAIN_BITS = 6  # a hash with fewer bits set, or clear, is of a picture with nothing in it
+RATIO = 0.02  # by which the shapes of before and after may differ
 EDGE = 0.3  # the part of the width at a side in which a seam is looked for
 SEAM_ROWS = 0.6  # the part of the height that a seam spans
 SEAM_TONES = 16.0  # of 255
@@ -87,6 +88,14 @@ def cut_elsewhere(before: Look, after: Look) -> bool:
     join = float(np.abs(before.right - after.left).mean())
     seam = (before.right_seam and not before.left_seam) or (after.left_seam and not after.right_seam)
     return seam and join <= 2 * max(before.step, after.step, 0.5)
+
+
+def other_shapes(before: Look | Image.Image, after: Look | Image.Image) -> str | None:
+    """Both sizes in words, where two pictures differ in shape."""
+    shapes = (before.width / before.height, after.width / after.height)
+    if max(shapes) / min(shapes) <= 1 + RATIO:
+        return None
+    return f"{before.width}x{before.height} and {after.width}x{after.height}"
 
 
 def alike(first: Path, second: Path) -> bool:

@@ -20,9 +20,14 @@ STRIP, SHEET = "strip 1", "sheet 1"
 def strip(before: Image.Image, after: Image.Image, side: int) -> Image.Image:
     """Before on the left, after on the right, of one height and without a gap; no side of either is over `side`."""
     left, right = strip_sizes(before.size, after.size, side)
-    glued = Image.new("RGB", (left[0] + right[0], left[1]))
-    glued.paste(resize(before, left), (0, 0))
-    glued.paste(resize(after, right), (left[0], 0))
+    return glue(resize(before, left), resize(after, right))
+
+
+def glue(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two pictures of one height side by side."""
+    glued = Image.new("RGB", (left.width + right.width, left.height))
+    glued.paste(left, (0, 0))
+    glued.paste(right, (left.width, 0))
     return glued
 
 

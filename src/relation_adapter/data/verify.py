@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relation_adapter.data.looks import Look, cut_elsewhere, look
+from relation_adapter.data.looks import Look, cut_elsewhere, look, other_shapes
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, pair_row
 from relation_adapter.data.rows import Links
@@ -22,7 +22,6 @@ from relation_adapter.errors import PictureError, QuadsError
 Row = PairRow | Quad
 SIDES = (("before", "after"), ("source", "target"))
 SMALLEST = 16  # px
-RATIO = 0.02  # by which the shapes of before and after may differ
 
 
 @dataclass
@@ -168,9 +167,7 @@ def _look(job: _Job) -> tuple[_Job, Seen]:
 def _of_two(first: str, second: str, before: Look, after: Look) -> Iterator[str]:
     if before.digest == after.digest:
         yield f"{second} is the same picture as {first}; it shows no edit, remove the row"
-    shapes = (before.width / before.height, after.width / after.height)
-    if max(shapes) / min(shapes) > 1 + RATIO:
-        sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
+    if sizes := other_shapes(before, after):
         yield f"{first} and {second} differ in shape: {sizes}; crop them alike or remove the row"
     if cut_elsewhere(before, after):
         yield f"{first} and {second} look like one picture cut in the wrong place; glue and split them again"
