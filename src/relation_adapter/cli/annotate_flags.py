@@ -20,10 +20,8 @@ a row has already is kept; only null fields are asked for. Every answer goes to 
 OUT: the same command again goes on where it was stopped and asks nothing twice. Pairs that were refused, or got no
 reply of the right shape, are listed in OUT's name with .aside.jsonl."""
 
-Command = Any
 
-
-def add(commands: Any, command: Command) -> None:
+def add(commands: Any, command: flags.Command) -> None:
     """`data annotate`; command looks up the function that runs it."""
     annotate = commands.add_parser("annotate", help="describe pairs by a model", description=ANNOTATE)
     annotate.set_defaults(

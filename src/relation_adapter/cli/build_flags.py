@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from relation_adapter.cli import flags
-
-Command = Callable[..., Callable[[argparse.Namespace], int]]
 
 BUILD = """\
 Make quads of pairs: within a task, one pair shows the edit and another is source and target.
@@ -31,7 +28,7 @@ changed; what it needs no more is removed. Pictures are brought to a few sizes o
 `relation-adapter train mini --set cache=cache/ --run run/` trains on it."""
 
 
-def add(commands: Any, command: Command) -> None:
+def add(commands: Any, command: flags.Command) -> None:
     """Both commands; command looks up the function that runs one."""
     build = commands.add_parser("build", help="quads from pairs: by rotation, split, counted", description=BUILD)
     build.set_defaults(run=command("data_build", "build"), stopped="nothing is written")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -41,7 +40,7 @@ def run(options: Namespace) -> int:
     with open_journal(_answers(options), writing=not options.replay) as journal:
         vlm = _vlm(options, journal, None if options.replay else Server(_server(options)))
         before = journal.spent
-        with _bar() as bar:
+        with tqdm(unit="pair", dynamic_ncols=True, disable=None) as bar:
             summary = annotate(options.pairs, options.out, vlm, wanted, _Progress(bar), _stopping())
         return _report(options, summary, _difference(journal.spent, before))
 
@@ -103,12 +102,6 @@ def _difference(now: Spent, before: Spent) -> Spent:
         now.input_tokens - before.input_tokens,
         now.output_tokens - before.output_tokens,
     )
-
-
-@contextmanager
-def _bar() -> Iterator[tqdm]:
-    with tqdm(unit="pair", dynamic_ncols=True, disable=None) as bar:
-        yield bar
 
 
 class _Progress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -31,7 +30,7 @@ def build(options: Namespace) -> int:
 
     if os.path.lexists(options.out) and not options.force:
         raise UsageError(f"-o {options.out} exists; --force overwrites it")
-    if same_place(options.out, options.pairs):
+    if os.path.realpath(options.out) == os.path.realpath(options.pairs):
         raise UsageError(f"-o {options.out} is the file of pairs; choose another")
     chosen = BuildOptions(options.cap, options.unseen, options.benchmark, options.seed)
     rows = tqdm(read_pairs(options.pairs), desc="reading", unit="pair", dynamic_ncols=True, disable=None)
@@ -135,8 +134,3 @@ def _open_own(options: Namespace) -> RelationPipeline:
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} goes with --model published or directed")
     return pipelines.open_pipeline(options)
-
-
-def same_place(first: Path, second: Path) -> bool:
-    """Whether two paths name one file."""
-    return os.path.realpath(first) == os.path.realpath(second)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any, get_args
 
 from relation_adapter.cli import annotate_flags, build_flags, flags, pair_flags
 from relation_adapter.data.schema import Category, Split
-
-Command = Callable[..., Callable[[argparse.Namespace], int]]
 
 PROCEDURAL = """\
 Make quads whose target is computed: PNG and a quads.jsonl, from a seed alone.
@@ -24,13 +21,11 @@ same command again goes on where it was stopped. The checksum is of all pixels; 
 nothing."""
 
 
-def add(data: argparse.ArgumentParser, command: Command) -> None:
+def add(data: argparse.ArgumentParser, command: flags.Command) -> None:
     """All data commands; command looks up the function that runs one."""
     commands = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     procedural = commands.add_parser("procedural", help="quads with a computed target", description=PROCEDURAL)
-    procedural.set_defaults(
-        run=command("data", "procedural"), stopped="what is written stays; run the same command again to go on"
-    )
+    procedural.set_defaults(run=command("data", "procedural"), stopped=flags.GO_ON)
     _add_where(procedural)
     _add_which(procedural.add_argument_group("which quads"))
     pair_flags.add(commands, command)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from relation_adapter.cli.say import result, say
-from relation_adapter.data.build import PUBLISHED_QUADS
+from relation_adapter.data.build import PUBLISHED_QUADS, BuildOptions
 from relation_adapter.data.verify import Verified, verify
 from relation_adapter.data.verify_journal import Journal
 
@@ -17,7 +17,7 @@ from relation_adapter.data.verify_journal import Journal
 PUBLISHED_TASKS = 218
 PUBLISHED_PAIRS = (33_274, 33_274 // 2)
 PUBLISHED_CATEGORIES = {"low_level": 32, "style": 84, "editing": 63, "customized": 39}
-CAP = 2000
+CAP = BuildOptions.cap
 
 
 def run(options: Namespace) -> int:

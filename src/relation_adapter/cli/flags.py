@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,9 @@ from pathlib import Path
 MAX_SIDE = 16_384  # px
 MAX_SEED = 2**63 - 1  # the largest that torch takes
 SIZES = ("own", "native")
+GO_ON = "what is written stays; run the same command again to go on"
+
+Command = Callable[..., Callable[[Namespace], int]]  # by its module's name, the function that runs a command
 
 
 @dataclass(frozen=True)

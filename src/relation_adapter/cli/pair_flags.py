@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any, get_args
 
 from relation_adapter.cli import flags
 from relation_adapter.data.schema import Category, Split
 
-Command = Callable[..., Callable[[argparse.Namespace], int]]
 # As sources/forms.py and export.py have them; they would load Pillow for --help.
 IMPORTED = ("labels", "run-ready", "folders", "webdataset", "datasets")
 EXPORTED = ("labels", "run-ready", "datasets")
-GO_ON = "what is written stays; run the same command again to go on"
 
 IMPORT = """\
 Make a pairs.jsonl of pairs in another form.
@@ -48,14 +45,14 @@ picture of a held-out row in training, or nearly the same. Exit code 1 where the
 looks only at what has changed."""
 
 
-def add(commands: Any, command: Command) -> None:
+def add(commands: Any, command: flags.Command) -> None:
     """The three commands; command looks up the function that runs one."""
     _add_import(commands.add_parser("import", help="pairs of another form", description=IMPORT), command)
     _add_verify(commands.add_parser("verify", help="look for what is wrong in a set", description=VERIFY), command)
     _add_export(commands.add_parser("export", help="write a published form", description=EXPORT), command)
 
 
-def _add_import(one: argparse.ArgumentParser, command: Command) -> None:
+def _add_import(one: argparse.ArgumentParser, command: flags.Command) -> None:
     one.add_argument("source", type=flags.path_text, metavar="SOURCE", help="a folder, a file, or OWNER/NAME")
     _add_out(one, "FOLDER", "where pairs.jsonl goes")
     one.add_argument("--form", choices=IMPORTED, help="of the source; default: as its files are named")
@@ -67,26 +64,26 @@ def _add_import(one: argparse.ArgumentParser, command: Command) -> None:
     )
     one.add_argument("--hub-split", default="train", metavar="NAME", help="with --form datasets; default train")
     _add_workers(one)
-    one.set_defaults(run=command("data_import"), stopped=GO_ON)
+    one.set_defaults(run=command("data_import"), stopped=flags.GO_ON)
 
 
-def _add_verify(one: argparse.ArgumentParser, command: Command) -> None:
+def _add_verify(one: argparse.ArgumentParser, command: flags.Command) -> None:
     one.add_argument("file", type=flags.path, metavar="FILE.jsonl", help="pairs or quads")
     one.add_argument("--published", action="store_true", help="counts other than those of Relation252K are problems")
     one.add_argument("--counts", action="store_true", help="tell task, category and rows of each, with tabs between")
     one.add_argument("--fresh", action="store_true", help="look at every picture again")
     _add_workers(one)
-    one.set_defaults(run=command("data_verify"), stopped=GO_ON)
+    one.set_defaults(run=command("data_verify"), stopped=flags.GO_ON)
 
 
-def _add_export(one: argparse.ArgumentParser, command: Command) -> None:
+def _add_export(one: argparse.ArgumentParser, command: flags.Command) -> None:
     one.add_argument("file", type=flags.path, metavar="FILE.jsonl", help="pairs; quads for --form run-ready")
     _add_out(one, "OUT", "a folder; for --form run-ready a file, beside or above the pictures")
     one.add_argument("--form", choices=EXPORTED, required=True, help="to write")
     one.add_argument("--title", default="Pairs", metavar="TEXT", help="with --form datasets: heads the card")
     one.add_argument("--licence", default="unknown", metavar="NAME", help="with --form datasets: as the hub names it")
     _add_workers(one)
-    one.set_defaults(run=command("data_export"), stopped=GO_ON)
+    one.set_defaults(run=command("data_export"), stopped=flags.GO_ON)
 
 
 def _add_out(one: argparse.ArgumentParser, name: str, text: str) -> None:
