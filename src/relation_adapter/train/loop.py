@@ -28,7 +28,7 @@ from relation_adapter.train.cache_features import told
 from relation_adapter.train.loss import flow_errors, weigh
 from relation_adapter.train.presets import TrainConfig
 from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
-from relation_adapter.train.validate import validate
+from relation_adapter.train.validate import held_out, validate
 
 MODEL_NAME = "model.safetensors"
 LOG_NAME = "log.jsonl"
@@ -80,7 +80,7 @@ def _begin(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
 def _run(components: Components, state: TrainState, folder: Path) -> None:
     """All steps that are left."""
     config = state.config
-    loader = _loader(config, first=state.step)
+    loader, tested = _loader(config, first=state.step), held_out(config)
     progress = tqdm(loader, total=config.steps, initial=state.step, unit="step", dynamic_ncols=True)
     with _stop_requests() as stop:
         for batch in progress:
@@ -96,7 +96,7 @@ def _run(components: Components, state: TrainState, folder: Path) -> None:
                 raise KeyboardInterrupt
             if state.step % config.validate_every == 0 or last:
                 with averaged(state):
-                    _log(folder, {"step": state.step, **validate(components, config)})
+                    _log(folder, {"step": state.step, **validate(components, tested)})
 
 
 def _write_config(config: TrainConfig, folder: Path) -> None:

@@ -22,9 +22,8 @@ HELD_OUT = ("seen", "unseen")
 
 
 @torch.no_grad()
-def validate(components: Components, config: TrainConfig) -> dict[str, Any]:
-    """Error over that of doing nothing at t = 1, over all quads and per task."""
-    batches = _batches(config)
+def validate(components: Components, batches: ProceduralBatches | CachedBatches | None) -> dict[str, Any]:
+    """Error over that of doing nothing at t = 1, over all quads and per task. batches: as `held_out` gives them."""
     if batches is None:
         return {"validation": None, "per_task": {}}
     errors: dict[str, list[float]] = defaultdict(list)
@@ -37,7 +36,7 @@ def validate(components: Components, config: TrainConfig) -> dict[str, Any]:
     return {"validation": round(float(np.mean(list(per_task.values()))), 4), "per_task": per_task}
 
 
-def _batches(config: TrainConfig) -> ProceduralBatches | CachedBatches | None:
+def held_out(config: TrainConfig) -> ProceduralBatches | CachedBatches | None:
     """Quads that training never sees; of a cache those held out, None where it has none."""
     seed = config.seed + VALIDATION_SEED
     if config.cache is None:
