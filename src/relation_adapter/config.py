@@ -18,6 +18,7 @@ from relation_adapter.errors import UsageError
 Config = TypeVar("Config")
 Preparation = Literal["published", "square"]  # of exemplars
 Shift = Literal["noisy_and_source", "noisy", "none"]  # what the time shift counts
+PIXEL_UNIT = 12  # weights of one unit of a net for pixels: nine numbers in, three colours out
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class ModelConfig:
     pixel_factor: int = (
         0  # side of the pixel block that is a latent, where a PixelCodec takes the VAE's place; 0: a VAE
     )
+
+    pixel_hidden: int = 0  # units of the net that every token writes for its own pixels; 0: none
 
     # The relation: features of the pair -> tokens -> keys and values of every block.
     image_features: Literal["siglip_pooled", "siglip_patches", "latents"] = "siglip_pooled"
@@ -116,16 +119,18 @@ class ModelConfig:
 
     def _check_sizes(self) -> None:
         """Refuse sizes that depend on each other and do not fit."""
-        channels = self.transformer.out_channels + 4 * self.position_features
+        channels = self.token_channels + 4 * self.position_features
+        if self.pixel_hidden and not self.pixel_factor:
+            raise UsageError(f"pixel_hidden={self.pixel_hidden}: needs pixels as latents; set pixel_factor.")
         if self.transformer.in_channels != channels:
             raise UsageError(
-                f"transformer.in_channels={self.transformer.in_channels}: out_channels and 4 * position_features "
-                f"make {channels}."
+                f"transformer.in_channels={self.transformer.in_channels}: out_channels without the nets for pixels and "
+                f"4 * position_features make {channels}."
             )
-        if self.pixel_factor and self.transformer.out_channels != 12 * self.pixel_factor**2:
+        if self.pixel_factor and self.token_channels != 12 * self.pixel_factor**2:
             raise UsageError(
-                f"transformer.out_channels={self.transformer.out_channels}: pixel_factor={self.pixel_factor} makes "
-                f"{12 * self.pixel_factor**2}."
+                f"transformer.out_channels={self.transformer.out_channels}: pixel_factor={self.pixel_factor} and "
+                f"pixel_hidden={self.pixel_hidden} make {12 * (self.pixel_factor**2 + self.pixel_hidden)}."
             )
         if self.image_features == "latents" and self.feature_dim != channels:
             raise UsageError(f"feature_dim={self.feature_dim}: latents have {channels} channels a token.")
@@ -133,6 +138,11 @@ class ModelConfig:
             raise UsageError(
                 f"token_dim={self.token_dim}: is not a multiple of resampler_heads={self.resampler_heads}."
             )
+
+    @property
+    def token_channels(self) -> int:
+        """Channels of a packed latent; the transformer puts out more where tokens write nets for their pixels."""
+        return self.transformer.out_channels - PIXEL_UNIT * self.pixel_hidden
 
     @property
     def reuses_source(self) -> bool:

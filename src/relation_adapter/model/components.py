@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransf
 from torch import nn
 
 from relation_adapter.config import MODELS, ModelConfig, TransformerConfig, preset, to_dict
+from relation_adapter.model import pixel_head
 from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.codec import PixelCodec
 
@@ -90,6 +91,8 @@ def _initialise(transformer: FluxTransformer2DModel, adapter: RelationAdapter) -
         # The start of the flow is then left as it is, and the gradient reaches proj_out first.
         nn.init.zeros_(transformer.proj_out.weight)
         nn.init.zeros_(transformer.proj_out.bias)
+        if adapter.design.pixel_hidden:
+            pixel_head.initialise(transformer.proj_out, adapter.design.pixel_hidden)
         return
     with torch.no_grad():
         for weight in adapter.to_v.parameters():

@@ -11,6 +11,7 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
 from relation_adapter.config import ModelConfig
+from relation_adapter.model import pixel_head
 from relation_adapter.model.attention import RelationKeysValues, SourceKeysValues, SourceRecorder
 from relation_adapter.model.latents import cloned_ids, position_ids, with_positions
 
@@ -62,9 +63,13 @@ def velocity(
     Keep t in float32: the stock transformer rounds it to its own dtype before it multiplies by 1000, as published.
     """
     if design.source_attention == "joint":
-        return _call(transformer, design, [noisy, given.source], t, given, given.text)[:, : noisy.shape[1]]
-    source = _source(transformer, design, t, given)
-    return _call(transformer, design, [noisy], t, given, given.text, source)
+        out = _call(transformer, design, [noisy, given.source], t, given, given.text)[:, : noisy.shape[1]]
+    else:
+        source = _source(transformer, design, t, given)
+        out = _call(transformer, design, [noisy], t, given, given.text, source)
+    if not design.pixel_hidden:
+        return out
+    return pixel_head.apply(out, given.source, given.rows, design.pixel_factor, design.pixel_hidden)
 
 
 def source_keys_values(

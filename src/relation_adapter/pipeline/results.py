@@ -23,7 +23,7 @@ def asked_results(
     """An item for every copy of every picture in turn, as yet without its relations."""
     fits = [request.fit_source(picture, pipe.design, pipe.multiple, size) for picture in pictures]
     sources = [source for source in range(len(pictures)) for _ in range(copies)]
-    channels = pipe.design.transformer.out_channels
+    channels = pipe.design.token_channels
     shapes = [(math.prod(side // pipe.multiple for side in fits[one].image.size), channels) for one in sources]
     generators = request.as_generators(seed, generator, len(sources))
     starts = request.as_latents(latents, shapes)

@@ -30,7 +30,7 @@ PARTS: dict[Kind, tuple[str, ...]] = {"latents": ("vae",), "text": ("text_encode
 def told(design: ModelConfig) -> dict[str, Any]:
     """The choices of a design that a cache depends on, as plain values."""
     values = to_dict(design)
-    channels = design.transformer.out_channels // 4
+    channels = design.token_channels // 4
     return {name: values[name] for name in (*FEATURES, *LATENTS, *TEXT)} | {"latent_channels": channels}
 
 
@@ -81,7 +81,7 @@ def _shapes(pipe: Any, kind: Kind, size: Size | None) -> Shapes:
         return {"features": (_patches(pipe), design.feature_dim)}
     assert size is not None
     moments, factor = (1 if design.source_latents == "mode" else 2), pipe.multiple // 2
-    return {"latents": (moments, design.transformer.out_channels // 4, size[1] // factor, size[0] // factor)}
+    return {"latents": (moments, design.token_channels // 4, size[1] // factor, size[0] // factor)}
 
 
 def _patches(pipe: Any) -> int:
