@@ -77,7 +77,11 @@ def read_text(components: Components, batch: FeatureBatch) -> tuple[Tensor, Tens
 
 
 def weigh(errors: Tensor, batch: Batch | FeatureBatch, weighting: str) -> Tensor:
-    """The loss: the mean error, or that `relative` to doing nothing, so that faint edits count like strong ones."""
+    """The loss: the mean error, or that `relative` to doing nothing, so that faint edits count like strong ones.
+
+    root: over the square root of doing nothing, half-way between the two.
+    """
     if weighting == "none":
         return errors.mean()
-    return (errors / (batch.change + RELATIVE_FLOOR)).mean()
+    nothing = batch.change + RELATIVE_FLOOR
+    return (errors / (nothing if weighting == "relative" else nothing.sqrt())).mean()
