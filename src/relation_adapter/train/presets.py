@@ -24,7 +24,7 @@ class TrainConfig:
     batch: int = 32
 
     time_sampling: TimeSampling = "near_one"
-    weighting: Literal["none", "relative", "root"] = "none"  # each quad's error over (the root of) that of doing nothing
+    weighting: Literal["none", "relative", "root"] = "none"  # see `weigh`
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
