@@ -22,7 +22,7 @@ from relation_adapter.model.components import build
 from relation_adapter.model.weights import load_model, read_info
 from relation_adapter.train import run
 from relation_adapter.train.loop import train
-from relation_adapter.train.loss import flow_errors, weigh
+from relation_adapter.train.loss import RELATIVE_FLOOR, flow_errors, weigh
 from relation_adapter.train.presets import PRESETS
 from relation_adapter.train.state import STATE_NAME, learning_rate
 
@@ -92,6 +92,8 @@ def test_an_untrained_model_errs_by_the_velocity_itself() -> None:
     assert torch.allclose(errors, nothing, rtol=1e-4)
     assert weigh(errors, batch, "relative") < 1
     assert torch.isclose(weigh(errors, batch, "none"), nothing.mean(), rtol=1e-4)
+    root = errors / (nothing + RELATIVE_FLOOR).sqrt()
+    assert torch.isclose(weigh(errors, batch, "root"), root.mean(), rtol=1e-4)
 
 
 def test_training_on_one_task_lowers_its_error(tmp_path: Path) -> None:
