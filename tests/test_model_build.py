@@ -64,7 +64,7 @@ def test_null_text_only_where_the_design_has_it() -> None:
         ("transformer.attention_head_dim=64", "sum up to attention_head_dim=64"),
         ("transformer.num_layers=0", "at least 1"),
         ("position_features=2", "make 72"),
-        ("pixel_factor=2", "makes 48"),
+        ("pixel_factor=2", "make 48"),
         ("steps=many", "expected int"),
         ("text=sometimes", "choose one of instruction, optional, none"),
         ("transformer.num_layer=3", "Did you mean num_layers"),

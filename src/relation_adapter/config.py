@@ -18,6 +18,7 @@ from relation_adapter.errors import UsageError
 Config = TypeVar("Config")
 Preparation = Literal["published", "square"]  # of exemplars
 Shift = Literal["noisy_and_source", "noisy", "none"]  # what the time shift counts
+VAE_FACTOR = 8  # pixels by side of a latent of FLUX's VAE
 PIXEL_UNIT = 12  # weights of one unit of a net for pixels: nine numbers in, three colours out
 
 
@@ -70,10 +71,12 @@ class ModelConfig:
 
     pixel_hidden: int = 0  # units of the net that every token writes for its own pixels; 0: none
 
-    # The relation: features of the pair -> tokens -> keys and values of every block.
-    image_features: Literal["siglip_pooled", "siglip_patches", "latents"] = "siglip_pooled"
+    # The relation: features of the pair -> tokens -> keys and values of every block, in a branch of its own (adapter);
+    # or the pair's latents as tokens beside the source's, without any projector (in_context, the paper's ablation).
+    relation_branch: Literal["adapter", "in_context"] = "adapter"
+    image_features: Literal["siglip_pooled", "siglip_patches", "latents", "latents_pooled"] = "siglip_pooled"
     feature_dim: int = 1152
-    projector: Literal["pooled_mlp", "resampler"] = "pooled_mlp"
+    projector: Literal["pooled_mlp", "resampler", "none"] = "pooled_mlp"
     roles: bool = False  # learned embeddings that tell before from after
     num_tokens: int = 128  # pooled_mlp: per picture; resampler: in all, 0 = one per patch of every pair
     token_dim: int = 4096
@@ -109,31 +112,61 @@ class ModelConfig:
                 "source_time=clean needs source_attention=isolated: in one joint pass the transformer modulates "
                 "all tokens with one time."
             )
-        if self.projector == "pooled_mlp" and self.image_features != "siglip_pooled":
-            raise UsageError(f"projector=pooled_mlp reads siglip_pooled, not image_features={self.image_features}.")
-        if self.projector == "resampler" and self.image_features == "siglip_pooled":
+        pooled = self.image_features in ("siglip_pooled", "latents_pooled")
+        if self.projector == "pooled_mlp" and not pooled:
+            raise UsageError(
+                f"projector=pooled_mlp reads siglip_pooled or latents_pooled, not image_features={self.image_features}."
+            )
+        if self.projector == "resampler" and pooled:
             raise UsageError("projector=resampler reads patches; set image_features=siglip_patches or latents.")
         if self.projector == "resampler" and not self.roles:
             raise UsageError("projector=resampler always tells before from after; leave roles=true.")
+        if self.image_features == "latents_pooled" and not self.pixel_factor:
+            raise UsageError("image_features=latents_pooled shrinks pixels; set pixel_factor, or read siglip_pooled.")
+        self._check_branch()
         self._check_sizes()
+
+    def _check_branch(self) -> None:
+        """Refuse what in-context tokens cannot do."""
+        if self.relation_branch == "adapter":
+            if self.projector == "none":
+                raise UsageError("projector=none belongs to relation_branch=in_context; the adapter needs one.")
+            return
+        needed = {
+            "projector": "none",
+            "image_features": "latents",
+            "source_attention": "joint",
+            "relation_vector": False,
+        }
+        for name, value in needed.items():
+            if getattr(self, name) != value:
+                raise UsageError(
+                    f"relation_branch=in_context needs {name}={json.dumps(value).strip(chr(34))}, not "
+                    f"{getattr(self, name)}: the pair's latents are tokens beside the source's."
+                )
+        if self.token_dim != self.feature_dim:
+            raise UsageError(f"token_dim={self.token_dim}: tokens in context are the {self.feature_dim} features.")
 
     def _check_sizes(self) -> None:
         """Refuse sizes that depend on each other and do not fit."""
         channels = self.token_channels + 4 * self.position_features
         if self.pixel_hidden and not self.pixel_factor:
             raise UsageError(f"pixel_hidden={self.pixel_hidden}: needs pixels as latents; set pixel_factor.")
-        if self.transformer.in_channels != channels:
-            raise UsageError(
-                f"transformer.in_channels={self.transformer.in_channels}: out_channels without the nets for pixels and "
-                f"4 * position_features make {channels}."
-            )
         if self.pixel_factor and self.token_channels != 12 * self.pixel_factor**2:
             raise UsageError(
                 f"transformer.out_channels={self.transformer.out_channels}: pixel_factor={self.pixel_factor} and "
                 f"pixel_hidden={self.pixel_hidden} make {12 * (self.pixel_factor**2 + self.pixel_hidden)}."
             )
-        if self.image_features == "latents" and self.feature_dim != channels:
-            raise UsageError(f"feature_dim={self.feature_dim}: latents have {channels} channels a token.")
+        if self.transformer.in_channels != channels:
+            raise UsageError(
+                f"transformer.in_channels={self.transformer.in_channels}: out_channels without the nets for pixels and "
+                f"4 * position_features make {channels}."
+            )
+        features = {"latents": channels, "latents_pooled": 2 * channels}.get(self.image_features, self.feature_dim)
+        if self.feature_dim != features:
+            raise UsageError(f"feature_dim={self.feature_dim}: {self.image_features} have {features} channels.")
+        if self.image_features.startswith("latents") and (self.exemplar_size < 1 or self.exemplar_size % self.patch):
+            raise UsageError(f"exemplar_size={self.exemplar_size}: is not a multiple of a token's {self.patch} pixels.")
         if self.projector == "resampler" and (self.resampler_heads < 1 or self.token_dim % self.resampler_heads):
             raise UsageError(
                 f"token_dim={self.token_dim}: is not a multiple of resampler_heads={self.resampler_heads}."
@@ -143,6 +176,11 @@ class ModelConfig:
     def token_channels(self) -> int:
         """Channels of a packed latent; the transformer puts out more where tokens write nets for their pixels."""
         return self.transformer.out_channels - PIXEL_UNIT * self.pixel_hidden
+
+    @property
+    def patch(self) -> int:
+        """Side of the pixels that are one token, px; a VAE is taken to be one of FLUX's."""
+        return 2 * (self.pixel_factor or VAE_FACTOR)
 
     @property
     def reuses_source(self) -> bool:
@@ -218,8 +256,21 @@ _MINI = ModelConfig(
     guidance=1.0,
 )
 
+# The paper's ablation: no adapter, so neither SigLIP nor a projector.
+_IN_CONTEXT = ModelConfig(
+    name="in_context",
+    relation_branch="in_context",
+    image_features="latents",
+    feature_dim=64,
+    projector="none",
+    token_dim=64,
+    exemplar_preparation="square",
+    exemplar_size=512,
+)
+
 MODELS: dict[str, ModelConfig] = {
     "published": ModelConfig(),
+    "in_context": _IN_CONTEXT,
     "directed": _DIRECTED,
     "mini": _MINI,
 }

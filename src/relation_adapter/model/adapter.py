@@ -16,13 +16,15 @@ from torch.nn.utils.rnn import pad_sequence
 from relation_adapter.config import ModelConfig, TransformerConfig, from_dict
 from relation_adapter.errors import UsageError
 from relation_adapter.model.attention import KeyValue, RelationAttnProcessor, RelationKeysValues
-from relation_adapter.model.projectors import PairResampler, PooledMLP
+from relation_adapter.model.projectors import PairResampler, PairTokens, PooledMLP
 
 KEY_NORM_EPS = 1e-5  # of the weightless RMSNorm on K' in the published processor
 
 
 class RelationAdapter(ModelMixin, ConfigMixin):
     """All weights that read a relation: the projector, and a key and a value matrix per block (doubles first).
+
+    With relation_branch=in_context the blocks read the relation's tokens as they read the source's, so there are none.
 
     Args:
         design: the fields of a `ModelConfig`, as plain values.
@@ -36,11 +38,10 @@ class RelationAdapter(ModelMixin, ConfigMixin):
         self.design = from_dict(ModelConfig, design, "adapter config")
         shape = self.design.transformer
         self.projector = _projector(self.design)
-        self.to_k = nn.ModuleList(
-            nn.Linear(self.design.token_dim, shape.inner_dim, bias=False) for _ in range(shape.num_blocks)
-        )
-        self.to_v = nn.ModuleList(
-            nn.Linear(self.design.token_dim, shape.inner_dim, bias=False) for _ in range(shape.num_blocks)
+        blocks = shape.num_blocks if self.design.relation_branch == "adapter" else 0
+        self.to_k, self.to_v = (
+            nn.ModuleList(nn.Linear(self.design.token_dim, shape.inner_dim, bias=False) for _ in range(blocks))
+            for _ in range(2)
         )
         if self.design.has_null_text:
             self.null_text = nn.Parameter(torch.zeros(self.design.text_length, shape.joint_attention_dim))
@@ -78,6 +79,8 @@ class RelationAdapter(ModelMixin, ConfigMixin):
         self, tokens: Tensor, vector: Tensor | None = None, mask: Tensor | None = None
     ) -> RelationKeysValues:
         """Relation tokens (B, L, C) to what every block needs; once per relation, not once per step."""
+        if self.design.relation_branch == "in_context":
+            return RelationKeysValues([], mask=mask, tokens=tokens)
         return RelationKeysValues(self(self._keys_values, tokens), mask=mask, vector=vector)
 
     def _keys_values(self, tokens: Tensor) -> list[KeyValue]:
@@ -149,6 +152,8 @@ def with_strength(relation: RelationKeysValues, strength: float | list[float]) -
 
 
 def _projector(design: ModelConfig) -> nn.Module:
+    if design.projector == "none":
+        return PairTokens(design.token_dim, design.roles)
     if design.projector == "pooled_mlp":
         return PooledMLP(design.feature_dim, design.num_tokens, design.token_dim, design.roles)
     vector_dim = design.transformer.pooled_projection_dim if design.relation_vector else 0

@@ -27,13 +27,15 @@ class RelationKeysValues:
 
     blocks: one (keys, values) per block, each (B, L, H, D) or (1, L, H, D), doubles first. strength: one per block, or
     one for all. mask: (B, L) bool, False where a shorter relation of the batch was padded; an item whose row is all
-    False has no relation. vector: (B, P) added to the pooled text.
+    False has no relation. vector: (B, P) added to the pooled text. tokens: (B, L, C) or (1, L, C), in place of the
+    blocks where the relation is read in context, beside the source.
     """
 
     blocks: list[KeyValue]
     strength: list[float] = field(default_factory=lambda: [1.0])
     mask: Tensor | None = None
     vector: Tensor | None = None
+    tokens: Tensor | None = None
 
     def strength_of(self, block: int) -> float:
         return self.strength[block] if len(self.strength) > 1 else self.strength[0]

@@ -124,6 +124,7 @@ _TINY_FLUX = {
 }
 _TINY_CHANGES: dict[str, dict[str, Any]] = {
     "published": {**_TINY_FLUX, "num_tokens": 3},
+    "in_context": {**_TINY_FLUX, "feature_dim": 16, "token_dim": 16, "exemplar_size": 32},
     "directed": {**_TINY_FLUX, "num_tokens": 5, "resampler_layers": 1, "resampler_heads": 2},
     "mini": {
         "transformer": replace(
@@ -164,7 +165,7 @@ def tiny(name: str, seed: int = 0) -> Components:
             components.vae = _tiny_vae(design)
         if design.text != "none":
             _add_tiny_text(components)
-        if design.image_features != "latents":
+        if design.image_features.startswith("siglip"):
             _add_tiny_image_encoder(components)
     generator = torch.Generator().manual_seed(seed)
     for part in vars(components).values():

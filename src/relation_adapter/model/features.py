@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.model.latents import pack, with_positions
@@ -50,8 +50,25 @@ def _scaled(vae: Any, latents: Tensor) -> Tensor:
 
 
 def latent_features(vae: Any, design: ModelConfig, pictures: Tensor) -> Tensor:
-    """Exemplars (B, K, 3, S, S) in [-1, 1] to features (B, K, N, F): packed latents and where they lie."""
-    latents = encode_pictures(vae, rearrange(pictures, "b k c h w -> (b k) c h w"))
-    rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
-    tokens = with_positions(pack(latents), rows, columns, design.position_features)
+    """Exemplars (B, K, 3, S, S) in [-1, 1] to features (B, K, N, F): packed latents and where they lie, or pooled."""
+    flat = rearrange(pictures, "b k c h w -> (b k) c h w")
+    tokens = _pooled(vae, design, flat) if design.image_features == "latents_pooled" else _tokens(vae, design, flat)
     return rearrange(tokens, "(b k) n f -> b k n f", k=pictures.shape[1])
+
+
+def _tokens(vae: Any, design: ModelConfig, pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) to one feature a token, (B, N, F)."""
+    latents = encode_pictures(vae, pictures)
+    return with_positions(pack(latents), latents.shape[2] // 2, latents.shape[3] // 2, design.position_features)
+
+
+def _pooled(vae: Any, design: ModelConfig, pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, S, S) to one vector each, (B, 1, F), in place of an image encoder's pooled one.
+
+    It is the picture shrunk to a single token, and how much the pixels that each of the token's pixels stands for
+    deviate: rough layout, colours, contrast and texture, in as many numbers as two tokens have.
+    """
+    mean = nn.functional.adaptive_avg_pool2d(pictures, design.patch)
+    square = nn.functional.adaptive_avg_pool2d(pictures.square(), design.patch)
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    return torch.cat([_tokens(vae, design, shrunk) for shrunk in (mean, deviation)], dim=-1)

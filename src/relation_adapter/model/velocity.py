@@ -105,18 +105,41 @@ def _call(
     grid = (given.rows, given.columns)
     ids = position_ids(*grid, parts[0].device) if len(parts) == 1 else cloned_ids(*grid, parts[0].device)
     guidance = torch.full_like(t, given.guidance) if design.transformer.guidance_embeds else None
+    tokens = torch.cat([with_positions(part, *grid, design.position_features) for part in parts], dim=1)
+    attention = {**given.attention, "relations": given.relations, "source": source}
+    if design.relation_branch == "in_context":
+        tokens, ids, mask = _with_context(design, given.relations, tokens, ids, text.shape[1])
+        attention |= {"relations": [], "attention_mask": mask}
     out: Tensor = transformer(
-        hidden_states=torch.cat([with_positions(part, *grid, design.position_features) for part in parts], dim=1),
+        hidden_states=tokens,
         encoder_hidden_states=text,
         pooled_projections=_pooled(given),
         timestep=t,
         guidance=guidance,
         img_ids=ids,
         txt_ids=ids.new_zeros(text.shape[1], 3),
-        joint_attention_kwargs={**given.attention, "relations": given.relations, "source": source},
+        joint_attention_kwargs=attention,
         return_dict=False,
     )[0]
     return out
+
+
+def _with_context(
+    design: ModelConfig, relations: list[RelationKeysValues], tokens: Tensor, ids: Tensor, text_length: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The tokens (B, L, C) and ids (L, 3) with those of the pairs behind them, and which keys count, or None for all.
+
+    The pairs' positions are cloned as the source's are: of a picture of their own size, before and after alike.
+    """
+    read = [(one.tokens, one.mask) for one in relations if one.tokens is not None and one.strength != [0.0]]
+    batch, side = tokens.shape[0], design.exemplar_size // design.patch
+    grid = position_ids(side, side, ids.device)
+    ids = torch.cat([ids, *(grid.repeat(pair.shape[1] // len(grid), 1) for pair, _ in read)])
+    ones = tokens.new_ones(batch, text_length + tokens.shape[1], dtype=torch.bool)
+    masks = [ones.new_ones(batch, pair.shape[1]) if mask is None else mask.expand(batch, -1) for pair, mask in read]
+    masked = any(mask is not None for _, mask in read)
+    tokens = torch.cat([tokens, *(pair.to(tokens).expand(batch, -1, -1) for pair, _ in read)], dim=1)
+    return tokens, ids, torch.cat([ones, *masks], dim=1)[:, None, None] if masked else None
 
 
 def _pooled(given: Conditions) -> Tensor:

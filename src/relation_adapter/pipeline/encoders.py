@@ -41,7 +41,7 @@ def picture_features(
 ) -> Tensor:
     """Features (1, K, N, F) of K pictures, as `pair_features`."""
     design: ModelConfig = pipe.adapter.design
-    features = _latents if design.image_features == "latents" else _siglip
+    features = _siglip if design.image_features.startswith("siglip") else _latents
     return features(pipe, [_prepared(picture, design, preparation) for picture in pictures], device)
 
 
@@ -50,7 +50,7 @@ def _prepared(image: Image.Image, design: ModelConfig, preparation: str | None) 
     if (preparation or design.exemplar_preparation) == "square":
         return resize(image, square)
     padded = pad_to_ratio(image)  # SigLIP's own processor makes the square of it
-    return resize(padded, square) if design.image_features == "latents" else padded
+    return padded if design.image_features.startswith("siglip") else resize(padded, square)
 
 
 def _latents(pipe: Any, pictures: Sequence[Image.Image], device: torch.device) -> Tensor:

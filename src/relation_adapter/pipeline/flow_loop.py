@@ -71,7 +71,9 @@ class RelationStore:
         blocks = [(key[rows, :longest], value[rows, :longest]) for key, value in self.all.blocks]
         mask = None if self.all.mask is None else self.all.mask[rows, :longest]
         vector = None if self.all.vector is None else self.all.vector[rows]
-        return RelationKeysValues(blocks, mask=None if mask is None or mask.all() else mask, vector=vector)
+        tokens = None if self.all.tokens is None else self.all.tokens[rows, :longest]
+        mask = None if mask is None or mask.all() else mask
+        return RelationKeysValues(blocks, mask=mask, vector=vector, tokens=tokens)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,15 @@ def relations_per_image(relation: Any, strength: Strength, count: int, blocks: i
     return per_image
 
 
+def check_in_context(per_image: Sequence[Sequence[Weighted]]) -> None:
+    """A relation that is read as tokens is there or not: nothing weighs it."""
+    for strength in (member.strength for members in per_image for member in members):
+        if set(strength) != {1.0}:
+            raise UsageError(
+                f"strength={strength[0]:g}; a model that reads pairs in context knows 1, or 0 to leave one out"
+            )
+
+
 def as_strength(strength: Any, blocks: int) -> tuple[float, ...]:
     """One number, or one per block."""
     values = strength if isinstance(strength, (list, tuple)) else [strength]

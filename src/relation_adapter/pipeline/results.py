@@ -45,6 +45,8 @@ def add_relations(pipe: Any, items: Sequence[Item], relation: Any, pairs: Any, s
         relation = encoded if len(encoded) == 1 else [[one] for one in encoded]
     per_image = request.relations_per_image(relation, strength, count, blocks)
     mark = fingerprint(pipe.design, pipe.adapter.projector)
+    if pipe.design.relation_branch == "in_context":
+        request.check_in_context(per_image)
     for one in {weighted.relation for weighted_list in per_image for weighted in weighted_list}:
         check_fits(one, pipe.design, mark)
     for item in items:

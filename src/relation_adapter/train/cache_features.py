@@ -86,7 +86,7 @@ def _shapes(pipe: Any, kind: Kind, size: Size | None) -> Shapes:
 
 def _patches(pipe: Any) -> int:
     """Features of one exemplar."""
-    if pipe.design.image_features == "siglip_pooled":
+    if pipe.design.image_features in ("siglip_pooled", "latents_pooled"):
         return 1
     if pipe.design.image_features == "latents":
         return int(pipe.design.exemplar_size // pipe.multiple) ** 2
@@ -97,7 +97,7 @@ def _patches(pipe: Any) -> int:
 def _mark(kind: Kind, pipe: Any, dtype: torch.dtype) -> str:
     """Stands for all that the tensors of a kind depend on: the encoder's weights, the preparation, the form."""
     values = to_dict(pipe.design)
-    seen_by_vae = pipe.design.image_features == "latents"
+    seen_by_vae = pipe.design.image_features.startswith("latents")
     names = PARTS.get(kind, ("vae",) if seen_by_vae else ("image_encoder",))
     fields = {"features": FEATURES, "latents": LATENTS, "text": TEXT}[kind]
     parts = [getattr(pipe, name) for name in names]

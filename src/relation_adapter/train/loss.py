@@ -47,10 +47,10 @@ def flow_errors(components: Components, batch: Batch | FeatureBatch, t: Tensor, 
 def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
     """Pictures to what the model reads, for designs that need neither an image encoder nor text."""
     design, vae = components.adapter.design, components.vae
-    if design.image_features != "latents" or design.text != "none":
+    if design.image_features.startswith("siglip") or design.text != "none":
         raise UsageError(
-            f"model {design.name}: pictures alone train only designs with image_features=latents and text=none; make "
-            "a cache of its features with `data cache`"
+            f"model {design.name}: pictures alone train only designs with image_features=latents or latents_pooled "
+            "and text=none; make a cache of its features with `data cache`"
         )
     before, after = (latent_features(vae, design, pictures) for pictures in (batch.before, batch.after))
     source, target = (latent_moments(vae, pictures, "mode") for pictures in (batch.source, batch.target))
