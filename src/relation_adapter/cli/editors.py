@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from relation_adapter.baselines import EDITORS
+from relation_adapter.cli.baselines import open_baseline
 from relation_adapter.cli.pipelines import open_pipeline
 from relation_adapter.cli.say import say
 from relation_adapter.config import to_dict
@@ -25,6 +27,8 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
 
     pairs: read once, for all requests, together with the relations of --relation; None takes each request's own.
     """
+    if options.model in EDITORS:
+        return open_baseline(options)
     saved = _saved_relations(options)
     pipe = open_pipeline(options)
     pipe.set_progress_bar_config(disable=None, leave=False, unit="step")  # None: on a terminal

@@ -9,6 +9,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relation_adapter.baselines import EDITORS
+from relation_adapter.cli.baselines import check_baseline
 from relation_adapter.cli.say import say
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED
@@ -28,12 +30,15 @@ FLUX_ONLY = ("weights", "base", "image_encoder", "adapter", "offline", "quantize
 def check_model(options: Namespace) -> None:
     """Refuse a --model that is not there before anything slow begins. Raises UsageError or WeightsError."""
     model = options.model
+    if model in EDITORS:
+        check_baseline(options)
+        return
     _check_fuse(options)
     if model == FLUX:
         return
     if model not in SHIPPED and not os.path.exists(model):
         if Path(model).name == model and not Path(model).suffix:
-            near = difflib.get_close_matches(model, NAMED, n=1)
+            near = difflib.get_close_matches(model, (*NAMED, *EDITORS), n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {', '.join(NAMED)}, a weights file or a folder"
             raise UsageError(f"--model {model}: no model has this name; {hint}")
         raise WeightsError(f"{model}: no such file or folder; check the path given as --model")
