@@ -191,7 +191,7 @@ def _empty_transformer(folder: Path) -> Any:
     """A transformer without memory for its weights: what its config says."""
     from diffusers import FluxTransformer2DModel
 
-    with _unusable(folder), torch.device("meta"):
+    with unusable(folder), torch.device("meta"):
         return FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(folder, local_files_only=True))
 
 
@@ -220,13 +220,13 @@ def _adapter(path: Path, shape: TransformerConfig, seeing: Path, encoder: Any, d
 
 def _plain(kind: Any, folder: Path) -> Any:
     """A part without weights."""
-    with _unusable(folder):
+    with unusable(folder):
         return kind.from_pretrained(folder, local_files_only=True)
 
 
 def _weights(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...] = (), **options: Any) -> Any:
     """A part with weights: every weight of the part in the files, and nothing in the files but `unused` left over."""
-    with _unusable(folder):
+    with unusable(folder):
         part, info = kind.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, torch_dtype=dtype, **options
         )
@@ -239,7 +239,8 @@ def _weights(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...
 
 
 @contextmanager
-def _unusable(folder: Path) -> Iterator[None]:
+def unusable(folder: Path) -> Iterator[None]:
+    """Turn whatever the libraries raise on damaged or foreign files into a WeightsError; what memory lacks passes."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):
