@@ -10,7 +10,8 @@ from PIL import Image
 
 from relation_adapter.data.schema import Quad, write_quads
 from relation_adapter.editor import EditRequest, EditResult, FunctionEditor
-from relation_adapter.evaluate.generate import item_seed, read_rows
+from relation_adapter.evaluate.generate import item_seed
+from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.images import save_picture
 
 COUNT = 10

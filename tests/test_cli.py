@@ -14,7 +14,8 @@ from samples import noise
 from relation_adapter.cli import editors, flags, main
 from relation_adapter.editor import Editor, EditRequest, FunctionEditor, Pair
 from relation_adapter.errors import UsageError
-from relation_adapter.evaluate.generate import item_seed, read_rows
+from relation_adapter.evaluate.generate import item_seed
+from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.images import open_picture, save_picture
 
 Run = Callable[..., int]

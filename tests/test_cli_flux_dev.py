@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from samples import noise
 
 from relation_adapter.cli import main
-from relation_adapter.evaluate.generate import read_rows
+from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.images import open_picture, save_picture
 from relation_adapter.model.twins import write_twins
 

@@ -16,7 +16,7 @@ from test_cli import turned
 
 from relation_adapter.cli import editors, main
 from relation_adapter.editor import EditRequest, FunctionEditor
-from relation_adapter.evaluate.generate import read_rows
+from relation_adapter.evaluate.rows import read_rows
 
 HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "tqdm")
 

@@ -15,7 +15,8 @@ from PIL import Image
 from relation_adapter.data.schema import Quad, read_quads, write_quads
 from relation_adapter.editor import EditRequest, FunctionEditor
 from relation_adapter.errors import InputError, QuadsError, UsageError
-from relation_adapter.evaluate.generate import Summary, generate, item_seed, read_rows
+from relation_adapter.evaluate.generate import Summary, generate, item_seed
+from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.images import open_picture, save_picture
 
 

@@ -16,7 +16,8 @@ from batches import COUNT, NOISE, Counting, grow, make_quads, pictures, without_
 
 from relation_adapter.editor import FunctionEditor
 from relation_adapter.errors import PictureError, UsageError
-from relation_adapter.evaluate.generate import Summary, generate, item_seed, read_rows
+from relation_adapter.evaluate.generate import Summary, generate, item_seed
+from relation_adapter.evaluate.rows import read_rows
 
 
 @pytest.fixture

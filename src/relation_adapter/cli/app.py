@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import data_flags, flags
+from relation_adapter.cli import data_flags, evaluate_flags, flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -90,6 +90,7 @@ def parser() -> Parser:
     _add_edit(commands.add_parser("edit", help="edit pictures by example", description=EDIT))
     _add_relation(commands.add_parser("relation", help="save what a pair shows", description=RELATION))
     _add_train(commands.add_parser("train", help="train a model", description=TRAIN))
+    _add_evaluate(commands.add_parser("evaluate", help="score editors on quads", description=evaluate_flags.EVALUATE))
     data_flags.add(commands.add_parser("data", help="make data sets", description="Data sets of quads."), _command)
     _add_models(commands.add_parser("models", help="list models, look into weights", description="Models at hand."))
     return top
@@ -126,8 +127,15 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
     files.add_argument("--skip-existing", action="store_true", help="keep results that exist, make the others")
 
     how = edit.add_argument_group("how")
-    _add_model(how)
     how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words; mini reads none")
+    _add_how(how)
+    _add_parts(edit)
+    edit.set_defaults(run=_command("edit"), stopped="what is written stays; --skip-existing goes on from there")
+
+
+def _add_how(how: argparse._ActionsContainer) -> None:
+    """How any edit is made, of one picture or of many quads."""
+    _add_model(how)
     how.add_argument(
         "--strength",
         type=flags.strengths,
@@ -164,8 +172,18 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
         help="the tokens that the time shift counts; default: as the model was trained (published: both)",
     )
     _add_preparation(how)
-    _add_parts(edit)
-    edit.set_defaults(run=_command("edit"), stopped="what is written stays; --skip-existing goes on from there")
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    commands = evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    generate = commands.add_parser("generate", help="edit every quad of a file", description=evaluate_flags.GENERATE)
+    generate.add_argument("quads", type=flags.path, metavar="QUADS.jsonl", help="the quads to edit")
+    _add_output(generate, "FOLDER", "where results and rows.jsonl go")
+    _add_how(generate.add_argument_group("how"))
+    _add_parts(generate)
+    of_one_edit: dict[str, Any] = {"sources": [], "pair": [], "relation": [], "instruction": None, "force": False}
+    generate.set_defaults(run=_command("edit"), stopped="", skip_existing=False, **of_one_edit)
+    evaluate_flags.add(commands, _command)
 
 
 def _add_relation(relation: argparse.ArgumentParser) -> None:

@@ -16,7 +16,8 @@ from relation_adapter.cli.say import result, say
 from relation_adapter.data.schema import read_quads
 from relation_adapter.editor import Editor, EditRequest, Pair
 from relation_adapter.errors import RelationAdapterError, UsageError
-from relation_adapter.evaluate.generate import ROWS_NAME, Row, generate
+from relation_adapter.evaluate.generate import generate
+from relation_adapter.evaluate.rows import ROWS_NAME, Row
 from relation_adapter.images import MAX_ASPECT, open_picture, save_picture
 
 

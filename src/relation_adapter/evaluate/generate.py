@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
 from relation_adapter.editor import Editor, EditRequest, EditResult
 from relation_adapter.errors import InputError, UsageError
-from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+from relation_adapter.evaluate.rows import ROWS_NAME, Row, append_row, open_rows, read_rows, row_key, write_rows
+from relation_adapter.files import locked_folder, reason, remove_parts
 from relation_adapter.images import open_picture, save_picture, to_rgb
 
-Row = dict[str, Any]
 Progress = Callable[[int, int, Row], None]
-
-ROWS_NAME = "rows.jsonl"
 
 
 @dataclass(frozen=True)
@@ -60,45 +55,23 @@ def generate(
         remove_parts(folder)
         plans = [_plan(index, quad, editor.name, seed, folder) for index, quad in enumerate(quads)]
         rows = _resumed(folder, plans)
-        _write_rows(folder, list(rows.values()))
+        write_rows(folder, list(rows.values()))
         counts = {"done": 0, "failed": 0, "skipped": 0}
-        with _open_rows(folder) as file:
+        with open_rows(folder) as file:
             for number, (quad, plan) in enumerate(zip(quads, plans, strict=True), start=1):
-                row = rows.get(_key(plan))
+                row = rows.get(row_key(plan))
                 if row is not None and _finished(row, folder):
                     outcome = "skipped"
                 else:
                     row = _edited(quad, plan, editor, folder)
-                    rows[_key(plan)] = row
-                    _append(file, row)
+                    rows[row_key(plan)] = row
+                    append_row(file, row)
                     outcome = "done" if row["error"] is None else "failed"
                 counts[outcome] += 1
                 if progress is not None:
                     progress(number, len(plans), row)
-        _write_rows(folder, [rows[_key(plan)] for plan in plans])
+        write_rows(folder, [rows[row_key(plan)] for plan in plans])
     return Summary(**counts)
-
-
-def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a folder in file order, without a last line torn by a kill. Raises InputError on other bad lines."""
-    path = Path(folder) / ROWS_NAME
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)}); run the batch into this folder first") from error
-    rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line) if line.strip() else None
-            if row is not None and not isinstance(row, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise InputError(f"{path}:{number}: not a row ({reason(error)}); mend or remove this line") from error
-        if row is not None:
-            rows.append(row)
-    return rows
 
 
 def item_seed(seed: int, index: int) -> int:
@@ -126,12 +99,6 @@ def _slug(text: str) -> str:
     return re.sub(r"[\W_]+", "-", text).strip("-")[:24]
 
 
-def _key(row: Mapping[str, Any]) -> str:
-    """Equal for two rows exactly if they are of the same quad, seed and model."""
-    names = (*(field.name for field in fields(Quad)), "seed", "model")
-    return json.dumps([row.get(name) for name in names])
-
-
 def _finished(row: Row, folder: Path) -> bool:
     output = row.get("output")
     return row.get("error") is None and isinstance(output, str) and (folder / output).is_file()
@@ -141,10 +108,10 @@ def _resumed(folder: Path, plans: Sequence[Row]) -> dict[str, Row]:
     """Rows of earlier calls by key, the latest of each; refuses finished rows that are not of this batch."""
     if not (folder / ROWS_NAME).exists():
         return {}
-    outputs = {_key(plan): plan["output"] for plan in plans}
+    outputs = {row_key(plan): plan["output"] for plan in plans}
     rows: dict[str, Row] = {}
     for row in read_rows(folder):
-        key = _key(row)
+        key = row_key(row)
         if key in outputs and row.get("output") in (None, outputs[key]):
             rows[key] = row
         elif row.get("error") is None:
@@ -187,42 +154,3 @@ def _edit(quad: Quad, seed: int, editor: Editor) -> EditResult:
 def _message(error: Exception) -> str:
     text = reason(error)
     return text if isinstance(error, (InputError, UsageError)) else f"{type(error).__name__}: {text}"
-
-
-def _open_rows(folder: Path) -> FileIO:
-    try:
-        # Unbuffered: a buffer that a full disk refused would be written, and refused, once more on close.
-        return (folder / ROWS_NAME).open("ab", buffering=0)
-    except OSError as error:
-        raise _refused(folder, error) from error
-
-
-def _append(file: FileIO, row: Row) -> None:
-    """Add one line that survives a kill right after this call."""
-    try:
-        rest = memoryview(_encoded(row))
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    except OSError as error:
-        raise _refused(Path(os.fsdecode(file.name)).parent, error) from error
-
-
-def _write_rows(folder: Path, rows: Sequence[Row]) -> None:
-    try:
-        write_whole(folder / ROWS_NAME, b"".join(map(_encoded, rows)))
-    except OSError as error:
-        raise _refused(folder, error) from error
-
-
-def _encoded(row: Row) -> bytes:
-    try:
-        return (json.dumps(row, ensure_ascii=False) + "\n").encode()
-    except UnicodeEncodeError:  # A file name, or a message that quotes one, may hold bytes that are no text.
-        return (json.dumps(row) + "\n").encode()
-
-
-def _refused(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{folder / ROWS_NAME}: cannot be written ({reason(error)}); free some space and run the same again"
-    )

@@ -1,0 +1,137 @@
+"""What a row is scored by: metrics by name, each a few columns from the pictures of one row.
+
+Pictures are compared as RGB in [0, 1], without any colour management. The size rule: the target's size counts; an
+output or a source of another size is brought to it first (`images.resize`); a quad without target has no such score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from relation_adapter.errors import MissingExtraError, UsageError
+from relation_adapter.images import Unit, open_picture, resize, to_unit
+
+Scores = Mapping[str, float]
+Scorer = Callable[["Seen"], Scores]
+PSNR_MOST = 100.0  # dB; what two equal pictures get, so that means stay finite
+
+
+class Seen:
+    """The pictures of one row, each opened when a metric first asks for it."""
+
+    def __init__(self, paths: Mapping[str, Path | None]) -> None:
+        self.paths = paths
+
+    def picture(self, name: str) -> Image.Image:
+        """before, after, source, target or output, at its own size. Raises PictureError; UsageError without one."""
+        path = self.paths.get(name)
+        if path is None:
+            raise UsageError(f"the quad has no {name}")
+        return open_picture(path)
+
+    @cached_property
+    def target(self) -> Unit:
+        """(H, W, 3) in [0, 1]."""
+        return to_unit(self.picture("target"))
+
+    @cached_property
+    def output(self) -> Unit:
+        """At the target's size."""
+        return self._fitted("output")
+
+    @cached_property
+    def source(self) -> Unit:
+        """At the target's size."""
+        return self._fitted("source")
+
+    def _fitted(self, name: str) -> Unit:
+        height, width = self.target.shape[:2]
+        return to_unit(resize(self.picture(name), (width, height)))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What it adds to a row, how that is made, and whether a row without target can have it.
+
+    load: makes the scorer, once a run and only where there is a row to score. how: what a number depends on beside the
+    pictures; another `how` makes a score stale.
+    """
+
+    columns: tuple[str, ...]
+    load: Callable[[], Scorer]
+    how: str
+    needs_target: bool = True
+
+
+def mse(first: Unit, second: Unit) -> float:
+    """Mean squared error over pixels and colours, in [0, 1]."""
+    return float(np.mean((first.astype(np.float64) - second) ** 2))
+
+
+def psnr(first: Unit, second: Unit) -> float:
+    """Peak signal-to-noise ratio in dB, with a peak of 1; at most PSNR_MOST."""
+    error = mse(first, second)
+    return PSNR_MOST if error == 0 else float(min(PSNR_MOST, -10 * np.log10(error)))
+
+
+def ssim(first: Unit, second: Unit) -> float:
+    """Structural similarity of Wang et al. 2004, up to 1: Gaussian window of 11 and sigma 1.5, mean over colours.
+
+    Over the windows that lie inside of the picture, as there; torchmetrics' own mean counts mirrored borders too. A
+    picture with a side below 11 px is seen through the largest flat window that fits.
+
+    Raises:
+        MissingExtraError: torchmetrics is not installed.
+    """
+    import torch
+
+    try:
+        from torchmetrics.functional.image import structural_similarity_index_measure
+    except ImportError as error:
+        raise MissingExtraError("torchmetrics is not installed; pip install 'relation-adapter[evaluate]'") from error
+    window = min(11, *first.shape[:2])
+    window -= 1 - window % 2  # odd
+    one, other = (torch.from_numpy(x.astype(np.float64).transpose(2, 0, 1))[None] for x in (first, second))
+    _, by_pixel = structural_similarity_index_measure(
+        one, other, gaussian_kernel=window == 11, kernel_size=window, data_range=1.0, return_full_image=True
+    )
+    border = window // 2
+    height, width = by_pixel.shape[-2:]
+    return float(by_pixel[..., border : height - border, border : width - border].mean())
+
+
+def _pixels(seen: Seen) -> Scores:
+    """The error of the output, and that of leaving the source as it is."""
+    return {"mse": mse(seen.output, seen.target), "nothing_mse": mse(seen.source, seen.target)}
+
+
+def _psnr(seen: Seen) -> Scores:
+    return {"psnr": psnr(seen.output, seen.target)}
+
+
+def _ssim(seen: Seen) -> Scores:
+    return {"ssim": ssim(seen.output, seen.target)}
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric(("mse", "nothing_mse"), lambda: _pixels, "mean over RGB in [0, 1] at the target's size"),
+    "psnr": Metric(("psnr",), lambda: _psnr, "dB, peak 1, of mse; at most 100"),
+    "ssim": Metric(("ssim",), lambda: _ssim, "Gaussian window of 11, sigma 1.5, mean over RGB in [0, 1]"),
+}
+DEFAULT = ("mse", "psnr", "ssim")
+
+
+def choose(names: Iterable[str]) -> dict[str, Metric]:
+    """The metrics of these names. Raises UsageError on a name that is none."""
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"no metric is called {name!r}; there are: {', '.join(METRICS)}")
+        chosen[name] = METRICS[name]
+    return chosen

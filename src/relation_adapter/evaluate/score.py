@@ -1,0 +1,116 @@
+"""Scores as new columns of a batch's `rows.jsonl`; safe to kill and run again.
+
+`metrics.json` beside it says how every column was made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relation_adapter.data.schema import PICTURES
+from relation_adapter.errors import InputError, PictureError
+from relation_adapter.evaluate.metrics import DEFAULT, Metric, Scorer, Seen, choose
+from relation_adapter.evaluate.rows import Row, append_row, latest_rows, open_rows, write_rows
+from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+
+HOW_NAME = "metrics.json"
+DIGITS = 8
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Counts of one call: rows scored now, rows that had their scores, rows that can have none; and what failed."""
+
+    done: int
+    skipped: int
+    without: int
+    failed: tuple[str, ...] = ()
+
+
+def score(folder: Path, names: Sequence[str] = DEFAULT, progress: Progress | None = None) -> Scored:
+    """Add the columns of these metrics to every row of `folder/rows.jsonl` that has an output and lacks them.
+
+    A column that was made in another way (`metrics.json`) is made anew. A row without output has no scores, one without
+    target those that need none. The same call again goes on where it was stopped; a picture that cannot be read fails
+    its row alone. progress(number, count) is called after every row. Raises InputError without a batch there,
+    UsageError on an unknown metric or while another process works in the folder.
+    """
+    metrics = choose(names)
+    with locked_folder(folder):
+        remove_parts(folder)
+        rows = _without_stale(latest_rows(folder), folder, metrics)
+        write_rows(folder, rows)
+        _write_how(folder, metrics)
+        wanted = {index: _missing(row, metrics) for index, row in enumerate(rows)}
+        todo = [index for index, missing in wanted.items() if missing]
+        failed = _score(folder, rows, {index: wanted[index] for index in todo}, progress)
+        write_rows(folder, rows)
+    without = sum(not any(_possible(row, metric) for metric in metrics.values()) for row in rows)
+    return Scored(len(todo) - len(failed), len(rows) - without - len(todo), without, tuple(failed))
+
+
+def _score(
+    folder: Path, rows: list[Row], wanted: Mapping[int, Mapping[str, Metric]], progress: Progress | None
+) -> list[str]:
+    """Score the wanted rows in place and on disk, each once it is done; what failed, a line each."""
+    scorers: dict[str, Scorer] = {}
+    failed = []
+    with open_rows(folder) as file:
+        for number, (index, metrics) in enumerate(wanted.items(), start=1):
+            seen = Seen({name: folder / rows[index][name] for name in (*PICTURES, "output") if rows[index].get(name)})
+            try:
+                for name, metric in metrics.items():
+                    scorer = scorers[name] = scorers.get(name) or metric.load()
+                    rows[index] |= {column: round(value, DIGITS) for column, value in scorer(seen).items()}
+            except PictureError as error:
+                failed.append(str(error))
+            append_row(file, rows[index])
+            if progress is not None:
+                progress(number, len(wanted))
+    return failed
+
+
+def _possible(row: Row, metric: Metric) -> bool:
+    return bool(row.get("output")) and (bool(row.get("target")) or not metric.needs_target)
+
+
+def _missing(row: Row, metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """The metrics that this row can have and lacks."""
+    return {
+        name: metric
+        for name, metric in metrics.items()
+        if _possible(row, metric) and any(column not in row for column in metric.columns)
+    }
+
+
+def _without_stale(rows: Sequence[Row], folder: Path, metrics: Mapping[str, Metric]) -> list[Row]:
+    """The rows without those columns that an earlier call made in another way."""
+    then = read_how(folder)
+    stale = {
+        column
+        for metric in metrics.values()
+        for column in metric.columns
+        if column in then and then[column] != metric.how
+    }
+    return [{name: value for name, value in row.items() if name not in stale} for row in rows]
+
+
+def read_how(folder: Path) -> dict[str, str]:
+    """How every column of a batch was made, as far as that is known. Raises InputError on a damaged file."""
+    path = folder / HOW_NAME
+    try:
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
+
+
+def _write_how(folder: Path, metrics: Mapping[str, Metric]) -> None:
+    how = read_how(folder) | {column: metric.how for metric in metrics.values() for column in metric.columns}
+    try:
+        write_whole(folder / HOW_NAME, json.dumps(how, indent=1, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise InputError(f"{folder / HOW_NAME}: cannot be written ({reason(error)}); free some space") from error
