@@ -41,13 +41,13 @@ def estimate(pairs: Path, vlm: Vlm, options: AnnotateOptions, server: ServerOpti
         for rows in samples(pairs).values():
             sheet = (options.side, options.side // 2 * len(rows))
             with suppress(PictureError):
-                _count(total, vlm, server, naming(rows, options.naming, options.side), [sheet])
+                count_question(total, vlm, server, naming(rows, options.naming, options.side), [sheet])
     for row in read_pairs(pairs):
         total.rows += 1
         try:
             sizes = _sizes(row, options.side)
             for question in _questions(row, vlm, options):
-                _count(total, vlm, server, question, sizes)
+                count_question(total, vlm, server, question, sizes)
         except PictureError:
             total.unusable += 1
     return total
@@ -66,7 +66,8 @@ def _questions(row: PairRow, vlm: Vlm, options: AnnotateOptions) -> Iterator[Que
         yield look(row, options.second_look, options.side)
 
 
-def _count(total: Estimate, vlm: Vlm, server: ServerOptions, question: Question, sizes: Sequence[Size]) -> None:
+def count_question(total: Estimate, vlm: Vlm, server: ServerOptions, question: Question, sizes: Sequence[Size]) -> None:
+    """Add what a question would cost; what is sent has these sizes, (width, height) in pixels."""
     if vlm.known(question) is not None:
         total.known += 1
         return

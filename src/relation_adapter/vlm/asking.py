@@ -22,7 +22,7 @@ from relation_adapter.vlm.spending import Budget, Pace, Purse
 
 Kind = Literal["answered", "refused", "bad", "unanswered"]
 
-KEPT_CHARACTERS = 2000
+KEPT_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,8 @@ class Vlm:
             row |= {"answered_by": reply.model, "input_tokens": reply.spent.input_tokens}
             row |= {"output_tokens": reply.spent.output_tokens}
         row |= {"prompt": {"name": question.prompt.name, "sha256": question.prompt.sha256}, "about": question.about}
-        if outcome.kind == "answered":
-            row["values"] = outcome.values
-        else:
-            row |= {"why": outcome.why, "reply": outcome.reply}
+        row |= {"values": outcome.values} if outcome.kind == "answered" else {"why": outcome.why}
+        row["reply"] = outcome.reply
         self.journal.add(outcome.kind if final else "again", key, at=int(time.time()), **row)
 
     def _rest(self, key: str, failed: int, error: Passing) -> None:
@@ -195,12 +193,12 @@ class Vlm:
 
 
 def _read(reply: Reply, schema: Schema) -> Outcome:
-    kept = reply.text[:KEPT_CHARACTERS]
+    kept = reply.text[:KEPT_CHARACTERS].encode(errors="replace").decode()  # half a character is no text
     if reply.refusal or reply.finish == "content_filter":
         return Outcome("refused", why=reply.refusal or "content filter", reply=kept)
     if reply.finish == "length":
         return Outcome("bad", why="cut off: the reply is longer than the server or max_tokens allows", reply=kept)
     try:
-        return Outcome("answered", parse(reply.text, schema))
+        return Outcome("answered", parse(reply.text, schema), reply=kept)
     except ValueError as error:
         return Outcome("bad", why=str(error), reply=kept)

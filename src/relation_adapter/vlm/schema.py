@@ -16,13 +16,15 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "integer": int,
     "number": (int, float),
+    "object": dict,
 }
 
 
 def object_schema(**fields: Mapping[str, Any]) -> Schema:
     """An object with exactly these fields, each {"type": string|boolean|integer|number} and optionally {"enum": [...]}.
 
-    No other keyword: what strict servers take differs, and a blank text is refused in any case.
+    A field may be such an object in its turn. No other keyword: what strict servers take differs, and a blank text is
+    refused in any case.
     """
     return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
 
@@ -40,6 +42,10 @@ def parse(text: str, schema: Schema) -> dict[str, Any]:
         values = json.loads(text[start : end + 1])
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({reason(error)})") from error
+    return _fields(values, schema)
+
+
+def _fields(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     fields = schema["properties"]
     missing, strange = sorted(fields.keys() - values.keys()), sorted(values.keys() - fields.keys())
     if missing or strange:
@@ -53,6 +59,8 @@ def _checked(name: str, value: Any, field: Mapping[str, Any]) -> Any:
     kind = field["type"]
     if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "boolean"):
         raise ValueError(f"{name!r} is no {kind}")
+    if isinstance(value, dict):
+        return _fields(value, field)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name!r} is not finite")
     if isinstance(value, str):
