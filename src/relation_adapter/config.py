@@ -350,6 +350,10 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         if value not in args:
             raise UsageError(f"{where}={value!r}: choose one of {', '.join(map(str, args))}.")
         return value
+    if origin is dict and isinstance(value, dict):
+        return {key: _checked(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, str):
+        value = [item.strip() for item in value.split(",")]
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_checked(args[0], item, where) for item in value)
     if hint is float and type(value) is int:

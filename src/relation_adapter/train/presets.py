@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from relation_adapter.config import MODELS, ModelConfig
 from relation_adapter.data.dataset import ProceduralMix
+from relation_adapter.errors import UsageError
 
-TimeSampling = Literal["uniform", "logit_normal", "near_one"]
+TimeSampling = Literal["uniform", "logit_normal", "mode", "shifted", "near_one"]
+Part = Literal["lora", "projector", "keys_values", "transformer"]  # projector: all of the adapter but keys and values
 
 
 @dataclass(frozen=True)
@@ -16,31 +18,92 @@ class TrainConfig:
     """One run. Everything random is a function of `seed` and the step."""
 
     model: ModelConfig
+
+    # What is learned from: `cache` or `quads` where they are given, else `data`.
     data: ProceduralMix = field(default_factory=ProceduralMix)
-    cache: str | None = None  # a folder of `data cache` to draw from instead of `data`
-    init: str | None = None  # a weights file to begin with; null: fresh weights
+    cache: str | None = None  # a folder of `data cache`
+    quads: str | None = None  # a JSONL of quads; the encoders see its pictures as they come
+    area: int = 0  # px, of source and target of `quads`; 0: the model's
+    relation_dropout: float = 0.0  # share of the quads whose relation is left away
+    text_dropout: float = 0.0  # share of the quads whose instruction is left away
+
+    # What is trained, and from where on.
+    trains: tuple[Part, ...] = ("transformer", "projector", "keys_values")
+    lora_rank: int = 0  # 0: no LoRA
+    init: str | None = None  # weights to begin with; null: fresh ones. Beside a base: an adapter, see `begin`
+    init_lora: str | None = None  # the same for the LoRA
+
+    # A pretrained base and its image encoder, where the model has one: places as `edit` takes them.
+    base: str | None = None
+    image_encoder: str | None = None
+    weights: str | None = None  # a folder that they lie in
+    offline: bool = False
+    quantization: Literal["int8", "nf4"] | None = None  # of the frozen base
+
     seed: int = 0
     steps: int = 1000
-    batch: int = 32
+    batch: int = 32  # quads of a step, over all processes
+    accumulate: int = 1  # parts that a process does its share of a batch in, one after the other
 
-    time_sampling: TimeSampling = "near_one"
-    weighting: Literal["none", "relative", "root"] = "none"  # see `weigh`
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    time_sampling: TimeSampling = "near_one"  # see `flow.sample_times`
+    time_mean: float = 0.0  # of logit_normal, before the sigmoid
+    time_deviation: float = 1.0
+    time_mode_scale: float = 1.29  # of mode: how much the middle is preferred
+    guidance: float | None = None  # FLUX's embedded guidance while training; null: that of an edit
+    weighting: Literal["none", "relative", "root", "sigma_sqrt", "cosmap"] = "none"  # see `weigh`
+
+    optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     learning_rate: float = 1e-4
+    rates: dict[str, float] = field(default_factory=dict)  # of a part of `trains`, in place of learning_rate
+    betas: tuple[float, ...] = (0.9, 0.98)  # of AdamW
     weight_decay: float = 0.01
     clip: float = 1.0
+    schedule: str = "linear"  # with `decay`; or a name that diffusers' get_scheduler knows
     warmup: int = 100  # steps
     decay: float = 0.3  # share of the steps, at the end, over which the rate falls to zero
-    ema: float = 0.999
+    ema: float = 0.999  # 0: none is kept
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+    gradient_checkpointing: bool = False
+    compile: bool = False  # the transformer's blocks
     threads: int = 0  # of torch; 0 leaves its own choice
     workers: int = 1  # processes that make batches; 0 makes them in between
     save_every: int = 250
+    keep: int = 2  # newest checkpoints that stay
     validate_every: int = 250
+    tracker: str = "tensorboard"  # or none, or any that accelerate knows
+
+    def __post_init__(self) -> None:
+        self._check_data()
+        self._check_parts()
+        if self.batch < 1 or self.accumulate < 1 or self.steps < 0:
+            raise UsageError("batch and accumulate must be at least 1, and steps not negative.")
+        if len(self.betas) != 2:
+            raise UsageError(f"betas={list(self.betas)}: give two numbers.")
+
+    def _check_data(self) -> None:
+        if self.cache is not None and self.quads is not None:
+            raise UsageError("cache and quads are both given; train on one of them.")
+        for name in ("relation_dropout", "text_dropout"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name}={share}: give a share from 0 to 1.")
+            if share and self.cache is None and self.quads is None:
+                raise UsageError(f"{name}={share}: needs cache or quads; procedural batches have no text, and no less.")
+
+    def _check_parts(self) -> None:
+        if not self.trains:
+            raise UsageError(f"trains is empty; choose of {', '.join(get_args(Part))}.")
+        if ("lora" in self.trains) != bool(self.lora_rank or self.init_lora):
+            raise UsageError("trains=lora and lora_rank belong together; give both or neither.")
+        if unknown := [name for name in self.rates if name not in self.trains]:
+            raise UsageError(f"rates.{unknown[0]}: is not trained; trains has {', '.join(self.trains)}.")
 
     # What may differ between a run and its resumption, since no number depends on it or it only makes the run longer.
-    FREE = ("steps", "warmup", "decay", "threads", "workers", "save_every", "validate_every")
+    FREE = (
+        *("steps", "warmup", "decay", "threads", "workers", "save_every", "keep", "validate_every", "tracker"),
+        *("base", "image_encoder", "weights", "offline", "gradient_checkpointing", "compile"),
+    )
 
 
 # Tone, colour, sharpness and mirror: what people try first on a photo.
