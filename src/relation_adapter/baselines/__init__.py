@@ -33,12 +33,12 @@ class Choices:
     quantize: str | None = None
 
 
-OF_WEIGHTS = ("base", "loras", "steps", "guidance", "size", "memory", "quantize", "places")
+OF_WEIGHTS = ("base", "loras", "steps", "guidance", "size", "memory", "quantize", "places", "instruction")
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a baseline is in one line, which of `Choices` mean something to it, and how it is made of them."""
+    """What a baseline is in one line, how it is made, and which of `Choices` (and of a request) mean anything to it."""
 
     about: str
     takes: tuple[str, ...]
@@ -49,11 +49,11 @@ def _identity(choices: Choices) -> Editor:
     return FunctionEditor(lambda request: request.source.copy(), "identity")
 
 
-def _later(module: str) -> Callable[[Choices], Editor]:
-    """`make` of a module of this package, imported when it is called: those of the large models load torch."""
+def _later(module: str, function: str = "make") -> Callable[[Choices], Editor]:
+    """A function of a module of this package, imported when it is called: those of the large models load torch."""
 
     def make(choices: Choices) -> Editor:
-        return importlib.import_module(f"{__name__}.{module}").make(choices)
+        return getattr(importlib.import_module(f"{__name__}.{module}"), function)(choices)
 
     return make
 
@@ -61,4 +61,10 @@ def _later(module: str) -> Callable[[Choices], Editor]:
 EDITORS: Mapping[str, Baseline] = {
     "identity": Baseline("the source as it is", (), _identity),
     "image_analogies": Baseline("patches of the pair alone, no weights", ("size",), _later("image_analogies")),
+    "edit_transfer": Baseline("FLUX.1-dev with Edit Transfer's LoRA", OF_WEIGHTS, _later("edit_transfer")),
+    "visualcloze": Baseline("FLUX.1-Fill as VisualCloze trained it", OF_WEIGHTS, _later("visualcloze")),
+    "kontext": Baseline("FLUX.1 Kontext, told in words", OF_WEIGHTS, _later("instruction", "make_kontext")),
+    "klein": Baseline("FLUX.2 klein 4B, told in words", OF_WEIGHTS, _later("instruction", "make_klein")),
+    "in_context": Baseline("the paper's ablation: the pair as tokens", OF_WEIGHTS, _later("in_context")),
+    "qwen-edit": Baseline("Qwen-Image-Edit-2511, told in words", OF_WEIGHTS, _later("instruction", "make_qwen_edit")),
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 from relation_adapter.baselines import EDITORS, Choices
-from relation_adapter.cli.say import say
+from relation_adapter.cli.say import quiet_loading, say
 from relation_adapter.editor import Editor
 from relation_adapter.errors import UsageError
 from relation_adapter.hub import Places
@@ -48,12 +49,16 @@ def check_baseline(options: Namespace) -> None:
             raise UsageError(f"--size {options.size}: {model} takes a size to work at, as 512x512")
     if getattr(options, "instruction", None) and "instruction" not in EDITORS[model].takes:
         say(f"note: {model} reads no text; --instruction has no effect")
-    if options.size is not None:
+    if options.size is not None and model != "in_context":
         say(f"note: {model} works at that size; results keep the size of their source")
 
 
 def open_baseline(options: Namespace) -> Editor:
     """The editor. Raises UsageError, WeightsError or MissingExtraError."""
+    if "base" in EDITORS[options.model].takes:
+        if sys.stderr.isatty():
+            say(f"loading {options.model}")
+        quiet_loading()
     return EDITORS[options.model].make(
         Choices(
             base=options.base,

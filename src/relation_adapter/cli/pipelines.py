@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from relation_adapter.baselines import EDITORS
 from relation_adapter.cli.baselines import check_baseline
-from relation_adapter.cli.say import say
+from relation_adapter.cli.say import quiet_loading, say
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED
 from relation_adapter.hub import FLUX_DEV, Places, find
@@ -63,16 +63,11 @@ def open_pipeline(options: Namespace) -> RelationPipeline:
     """Load the model with its LoRAs, onto the GPU where there is one. Raises WeightsError or UsageError."""
     if sys.stderr.isatty():
         say(f"loading {options.model}")
-    for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB"):
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    import diffusers.utils.logging
+    quiet_loading()
     import torch
-    import transformers.utils.logging
 
     from relation_adapter.pipeline import RelationPipeline, memory
 
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
     if options.model == FLUX:
         return _open_flux(options)
     pipe = RelationPipeline.from_pretrained(options.model)

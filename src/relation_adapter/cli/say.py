@@ -49,3 +49,14 @@ def quiet_libraries() -> Iterator[None]:
             for name in REPORTING:
                 logging.getLogger(name).setLevel(logging.ERROR)
         yield
+
+
+def quiet_loading() -> None:
+    """Keep the progress bars and remarks of loading off the terminal."""
+    for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from relation_adapter.config import ModelConfig, TransformerConfig, to_dict
+from relation_adapter.config import MODELS, ModelConfig, TransformerConfig, to_dict
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import reason
 from relation_adapter.header import read_header
@@ -124,6 +124,27 @@ def load_encoders(
         adapter = RelationAdapter(to_dict(fitted))
     loaded = _base(folder, lambda _: torch_dtype, None, {"transformer": None})
     return Components(transformer=None, adapter=adapter, image_encoder=encoder, image_processor=processor, **loaded)
+
+
+def load_in_context(
+    places: Places,
+    base: str | None = None,
+    torch_dtype: torch.dtype = torch.bfloat16,
+    quantization: str | None = None,
+) -> Components:
+    """The paper's ablation beside FLUX.1-dev: no adapter and no SigLIP, the pair is tokens in context; no LoRA yet.
+
+    Raises as `load_flux_dev`.
+    """
+    quantized = memory.quantization_config(quantization, torch_dtype)
+    loaded = _base(find(FLUX_DEV["base"], places, base), lambda _: torch_dtype, quantized, {})
+    shape = shape_of(loaded["transformer"])
+    width = shape.in_channels
+    adapter = RelationAdapter(
+        to_dict(replace(MODELS["in_context"], transformer=shape, feature_dim=width, token_dim=width))
+    )
+    adapter.attach(loaded["transformer"])
+    return Components(adapter=adapter, **loaded)
 
 
 def _text(place: Any) -> str | None:
