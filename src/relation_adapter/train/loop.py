@@ -8,13 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from relation_adapter.config import to_dict
 from relation_adapter.data.cached import CachedBatches, FeatureBatch, FeatureCache
@@ -28,11 +27,9 @@ from relation_adapter.train.cache_features import told
 from relation_adapter.train.loss import flow_errors, weigh
 from relation_adapter.train.presets import TrainConfig
 from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
-from relation_adapter.train.validate import held_out, validate
+from relation_adapter.train.watch import Watch
 
 MODEL_NAME = "model.safetensors"
-LOG_NAME = "log.jsonl"
-LOG_EVERY = 10  # steps
 AnyBatch = Batch | FeatureBatch
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,9 +37,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
     """Train until `config.steps` and return the file of the averaged weights, `folder/model.safetensors`.
 
-    The folder also holds config.json, state.safetensors (to go on) and log.jsonl (a line every few steps, and the
-    validation). Raises UsageError when another process trains there, InputError when the disk refuses or the loss is
-    no number: the last state is then safe.
+    The folder also holds config.json, state.safetensors (to go on) and what a person watches (`watch`). Raises
+    UsageError when another process trains there, InputError when the disk refuses or the loss is no number: the last
+    state is then safe.
     """
     tell(json.dumps(to_dict(config)))
     if config.threads:
@@ -55,7 +52,7 @@ def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambd
             state.load(folder)
             tell(f"going on from step {state.step:,} of {config.steps:,}")
         _write_config(config, folder)
-        _run(components, state, folder)
+        _run(components, state, folder, tell)
         with averaged(state):
             provenance = _provenance(state) | began_with
             save_model(folder / MODEL_NAME, components, provenance=provenance, dtype=torch.bfloat16)
@@ -77,26 +74,32 @@ def _begin(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
     return components, {"began_with": read_info(path)[1]}
 
 
-def _run(components: Components, state: TrainState, folder: Path) -> None:
+def _run(components: Components, state: TrainState, folder: Path, tell: Callable[[str], None]) -> None:
     """All steps that are left."""
     config = state.config
-    loader, tested = _loader(config, first=state.step), held_out(config)
-    progress = tqdm(loader, total=config.steps, initial=state.step, unit="step", dynamic_ncols=True)
-    with _stop_requests() as stop:
-        for batch in progress:
-            errors, seconds = _step(components, state, batch)
+    loader = _loader(config, first=state.step)
+    with closing(Watch(config, folder, state.step, tell=tell)) as watch, _stop_requests() as stop:
+        for batch, waited in _timed(loader):
+            watch.first_batch(components, batch)
+            rate = learning_rate(config, state.step)
+            t, errors, seconds = _step(components, state, batch)
+            watch.step(state.step, batch, t, errors, rate=rate, seconds=seconds, waited=waited)
             last = state.step == config.steps
-            if state.step % LOG_EVERY == 0 or last:
-                row = _row(state, batch, errors, seconds)
-                _log(folder, row)
-                progress.set_postfix(ratio=f"{row['ratio']:.3f}", refresh=False)
             if state.step % config.save_every == 0 or last or stop:
                 state.save(folder)
             if stop:
                 raise KeyboardInterrupt
             if state.step % config.validate_every == 0 or last:
                 with averaged(state):
-                    _log(folder, {"step": state.step, **validate(components, tested)})
+                    watch.validation(state.step, components)
+
+
+def _timed(batches: Iterable[AnyBatch]) -> Iterator[tuple[AnyBatch, float]]:
+    """Each batch, and the seconds that it was waited for."""
+    start = time.perf_counter()
+    for batch in batches:
+        yield batch, time.perf_counter() - start
+        start = time.perf_counter()
 
 
 def _write_config(config: TrainConfig, folder: Path) -> None:
@@ -124,8 +127,8 @@ def _batches(config: TrainConfig) -> ProceduralBatches | CachedBatches:
     return CachedBatches(cache, config.batch, config.steps, config.seed)
 
 
-def _step(components: Components, state: TrainState, batch: AnyBatch) -> tuple[torch.Tensor, float]:
-    """One optimiser step; returns every quad's error (B,) and the seconds it took."""
+def _step(components: Components, state: TrainState, batch: AnyBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """One optimiser step; returns every quad's time and error, (B,), and the seconds it took."""
     start = time.perf_counter()
     config, parameters = state.config, list(state.parameters.values())
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
@@ -147,7 +150,7 @@ def _step(components: Components, state: TrainState, batch: AnyBatch) -> tuple[t
         optimizer.zero_grad(set_to_none=True)
     state.ema.step(parameters)
     state.step += 1
-    return errors.detach(), time.perf_counter() - start
+    return t, errors.detach(), time.perf_counter() - start
 
 
 @contextmanager
@@ -183,18 +186,6 @@ def _ignore_stop(worker: int) -> None:
         signal.signal(name, signal.SIG_IGN)
 
 
-def _row(state: TrainState, batch: AnyBatch, errors: torch.Tensor, seconds: float) -> dict[str, Any]:
-    """A line of the log: the batch's error over that of doing nothing, and the speed."""
-    nothing = batch.change.mean()
-    return {
-        "step": state.step,
-        "quads": state.step * state.config.batch,
-        "ratio": round((errors.mean() / nothing).item(), 4),
-        "learning_rate": learning_rate(state.config, state.step),
-        "quads_per_second": round(len(batch) / seconds, 2),
-    }
-
-
 def _provenance(state: TrainState) -> dict[str, Any]:
     # Without the paths of weights and cache, which say something of one machine alone.
     config = state.config
@@ -207,11 +198,3 @@ def _provenance(state: TrainState) -> dict[str, Any]:
         "seed": state.config.seed,
         "train": settings,
     }
-
-
-def _log(folder: Path, row: dict[str, Any]) -> None:
-    try:
-        with (folder / LOG_NAME).open("a") as file:
-            file.write(json.dumps(row) + "\n")
-    except OSError as error:
-        raise InputError(f"{folder / LOG_NAME}: cannot be written ({reason(error)}); free some space") from error
