@@ -17,11 +17,13 @@ def contact_sheet(
     column_titles: Sequence[str] = (),
     row_titles: Sequence[str] = (),
     cell: int = 256,
+    names: Sequence[Sequence[str]] = (),
 ) -> Image.Image:
     """Lay pictures out in rows on white, each shrunk or grown to fit cell x cell pixels, with even gutters.
 
     rows: may differ in length; None leaves a cell empty. column_titles stand above, row_titles to the left; a title
-    that is too long is cut with an ellipsis, a row title first wraps. Raises ValueError when there is no picture.
+    that is too long is cut with an ellipsis, a row title first wraps. names: of the pictures, each right above its own.
+    Raises ValueError when there is no picture.
     """
     cells = [[None if image is None else _fitted(image, cell) for image in row] for row in rows]
     if not any(image for row in cells for image in row):
@@ -31,8 +33,9 @@ def contact_sheet(
     widths = [
         max((image.width for row in cells for image in row[i : i + 1] if image), default=cell) for i in range(columns)
     ]
-    heights = [max((image.height for image in row if image), default=gutter) for row in cells]
     line = _line_height(font)
+    named = line if names else 0
+    heights = [named + max((image.height for image in row if image), default=gutter) for row in cells]
     left = gutter + (cell // 2 + gutter if any(row_titles) else 0)
     top = gutter + (line + gutter // 2 if any(column_titles) else 0)
     lefts = _starts(left, widths, gutter)
@@ -46,10 +49,14 @@ def contact_sheet(
         first = y + (height - line * len(lines)) / 2
         for number, text in enumerate(lines):
             draw.text((gutter, first + number * line), text, INK, font)
-    for row, y, height in zip(cells, tops, heights, strict=False):
-        for image, x, width in zip(row, lefts, widths, strict=False):
+    for number, (row, y, height) in enumerate(zip(cells, tops, heights, strict=False)):
+        for place, (image, x, width) in enumerate(zip(row, lefts, widths, strict=False)):
             if image is not None:
-                sheet.paste(image, (x + (width - image.width) // 2, y + (height - image.height) // 2))
+                upper = y + named + (height - named - image.height) // 2
+                sheet.paste(image, (x + (width - image.width) // 2, upper))
+                if names:
+                    name = _cut(names[number][place], font, width)
+                    draw.text((x + width / 2, upper - named), name, INK, font, anchor="ma")
     return sheet
 
 

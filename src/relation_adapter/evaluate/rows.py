@@ -19,9 +19,9 @@ Row = dict[str, Any]
 ROWS_NAME = "rows.jsonl"
 
 
-def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
+def read_rows(folder: str | os.PathLike[str], name: str = ROWS_NAME) -> list[Row]:
     """The rows of a folder in file order, without a last line torn by a kill. Raises InputError on other bad lines."""
-    path = Path(folder) / ROWS_NAME
+    path = Path(folder) / name
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -68,7 +68,7 @@ def open_rows(folder: Path) -> FileIO:
         # Unbuffered: a buffer that a full disk refused would be written, and refused, once more on close.
         return (folder / ROWS_NAME).open("ab", buffering=0)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _refused(folder / ROWS_NAME, error) from error
 
 
 def append_row(file: FileIO, row: Row) -> None:
@@ -79,15 +79,15 @@ def append_row(file: FileIO, row: Row) -> None:
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
     except OSError as error:
-        raise _refused(Path(os.fsdecode(file.name)).parent, error) from error
+        raise _refused(Path(os.fsdecode(file.name)), error) from error
 
 
-def write_rows(folder: Path, rows: Sequence[Row]) -> None:
+def write_rows(folder: Path, rows: Sequence[Row], name: str = ROWS_NAME) -> None:
     """All rows, whole or not at all. Raises InputError when the disk refuses."""
     try:
-        write_whole(folder / ROWS_NAME, b"".join(map(_encoded, rows)))
+        write_whole(folder / name, b"".join(map(_encoded, rows)))
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _refused(folder / name, error) from error
 
 
 def _encoded(row: Row) -> bytes:
@@ -97,7 +97,5 @@ def _encoded(row: Row) -> bytes:
         return (json.dumps(row) + "\n").encode()
 
 
-def _refused(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{folder / ROWS_NAME}: cannot be written ({reason(error)}); free some space and run the same again"
-    )
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({reason(error)}); free some space and run the same again")

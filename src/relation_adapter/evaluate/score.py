@@ -44,7 +44,7 @@ def score(folder: Path, names: Sequence[str] = DEFAULT, progress: Progress | Non
         remove_parts(folder)
         rows = _without_stale(latest_rows(folder), folder, metrics)
         write_rows(folder, rows)
-        _write_how(folder, metrics)
+        add_how(folder, {column: metric.how for metric in metrics.values() for column in metric.columns})
         wanted = {index: _missing(row, metrics) for index, row in enumerate(rows)}
         todo = [index for index, missing in wanted.items() if missing]
         failed = _score(folder, rows, {index: wanted[index] for index in todo}, progress)
@@ -108,9 +108,10 @@ def read_how(folder: Path) -> dict[str, str]:
         raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
 
 
-def _write_how(folder: Path, metrics: Mapping[str, Metric]) -> None:
-    how = read_how(folder) | {column: metric.how for metric in metrics.values() for column in metric.columns}
+def add_how(folder: Path, how: Mapping[str, str]) -> None:
+    """Say how some columns are made, beside what was said of others. Raises InputError."""
+    text = json.dumps(read_how(folder) | dict(how), indent=1, ensure_ascii=False)
     try:
-        write_whole(folder / HOW_NAME, json.dumps(how, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_whole(folder / HOW_NAME, text.encode() + b"\n")
     except OSError as error:
         raise InputError(f"{folder / HOW_NAME}: cannot be written ({reason(error)}); free some space") from error
