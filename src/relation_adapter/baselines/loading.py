@@ -40,7 +40,7 @@ def load_pipeline(kind: Any, written: str, part: Part, choices: Choices, **parts
     placeable: Any = type(kind.__name__, (memory.OffloadMixin, kind), {})
     with unusable(folder):
         made = {name: part(folder) if callable(part) else part for name, part in parts.items()}
-        pipe = placeable.from_pretrained(folder, local_files_only=True, torch_dtype=torch.bfloat16, **made)
+        pipe = placeable.from_pretrained(folder, local_files_only=True, dtype=torch.bfloat16, **made)
     _check_whole(folder, pipe)
     finish(pipe, loras, plan)
     return pipe
