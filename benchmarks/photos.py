@@ -5,7 +5,7 @@ at the model's own resolution. Figures are mean squared errors in [0, 1] pixels,
 as it is. The last two lines swap before and after of a brightening (darkening) pair and count how often the output
 gets darker (brighter).
 
-    python benchmarks/photos.py [--model mini|FILE] [--items 20] [--steps N] [--json] [--sheet FILE.png]
+    python benchmarks/photos.py [--model mini|FILE|BASELINE] [--items 20] [--steps N] [--json] [--sheet FILE.png]
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from relation_adapter import RelationPipeline
+from relation_adapter.baselines import EDITORS, Choices
 from relation_adapter.contact_sheet import contact_sheet
+from relation_adapter.editor import Editor, EditRequest
 from relation_adapter.images import open_picture, save_picture
+from relation_adapter.pipeline import RelationEditor
 from relation_adapter.procedural import task
 from relation_adapter.procedural.pixels import Picture
 from relation_adapter.procedural.task import crop_photo
@@ -38,21 +40,20 @@ Row = list[Image.Image]
 
 def main() -> None:
     options = _options()
-    pipe = RelationPipeline.from_pretrained(options.model)
-    pipe.set_progress_bar_config(disable=True)
+    editor = open_editor(options)
     photos = [np.asarray(open_picture(path)) for path in sorted(PHOTOS.iterdir()) if path.suffix in (".jpg", ".png")]
-    steps = {"num_inference_steps": options.steps} if options.steps else {}
+    seconds: list[float] = []
     results, rows = {}, []
     for number, name in enumerate(EDITS):
         quads = [draw(name, photos, number, item) for item in range(options.items)]
-        outputs = edit(pipe, [quad[:3] for quad in quads], steps)
+        outputs = edit(editor, [quad[:3] for quad in quads], seconds)
         results[name] = score(quads, outputs)
         rows += [[*quads[0], outputs[0]]]
     direction = {
-        name: swapped(pipe, [draw(name, photos, EDITS.index(name), item) for item in range(options.items)], steps)
+        name: swapped(editor, [draw(name, photos, EDITS.index(name), item) for item in range(options.items)])
         for name in ("brighten", "darken")
     }
-    report(results, direction, options.json)
+    report(results, direction, float(np.mean(seconds)), options.json)
     if options.sheet:
         columns = ("before", "after", "source", "truth", "result")
         save_picture(contact_sheet(rows, columns, EDITS, cell=128), options.sheet)
@@ -72,12 +73,20 @@ def draw(name: str, photos: Sequence[Picture], number: int, item: int) -> Row:
     return [Image.fromarray(np.ascontiguousarray(picture)) for picture in pictures]
 
 
-def edit(pipe: Any, items: Sequence[Row], steps: dict[str, int]) -> Row:
-    """One edit per (before, after, source)."""
-    return [
-        pipe(image=source, relation=pipe.encode_relation([(before, after)]), seed=0, **steps).images[0]
-        for before, after, source in items
-    ]
+def open_editor(options: argparse.Namespace) -> Editor:
+    """A baseline by its name, or a model."""
+    if options.model in EDITORS:
+        return EDITORS[options.model].make(Choices(steps=options.steps))
+    pipe = RelationPipeline.from_pretrained(options.model)
+    pipe.set_progress_bar_config(disable=True)
+    return RelationEditor(pipe, **({"num_inference_steps": options.steps} if options.steps else {}))
+
+
+def edit(editor: Editor, items: Sequence[Row], seconds: list[float]) -> Row:
+    """One edit per (before, after, source); how long each took is added to seconds."""
+    results = [editor.edit(EditRequest([(before, after)], source)) for before, after, source in items]
+    seconds += [result.seconds for result in results]
+    return [result.image for result in results]
 
 
 def score(quads: Sequence[Row], outputs: Row) -> dict[str, float]:
@@ -86,9 +95,9 @@ def score(quads: Sequence[Row], outputs: Row) -> dict[str, float]:
     return {"mse": error, "nothing": nothing, "ratio": error / nothing}
 
 
-def swapped(pipe: Any, quads: Sequence[Row], steps: dict[str, int]) -> float:
+def swapped(editor: Editor, quads: Sequence[Row]) -> float:
     """Share of items whose brightness goes the other way once before and after are swapped."""
-    outputs = edit(pipe, [[after, before, source] for before, after, source, _ in quads], steps)
+    outputs = edit(editor, [[after, before, source] for before, after, source, _ in quads], [])
     signs = [np.sign(brightness(after) - brightness(before)) for before, after, *_ in quads]
     changes = [brightness(out) - brightness(quad[2]) for out, quad in zip(outputs, quads, strict=True)]
     return float(np.mean([sign * change < 0 for sign, change in zip(signs, changes, strict=True)]))
@@ -103,15 +112,16 @@ def brightness(image: Image.Image) -> float:
     return float(np.asarray(image, np.float64).mean())
 
 
-def report(results: dict[str, dict[str, float]], direction: dict[str, float], as_json: bool) -> None:
+def report(results: dict[str, dict[str, float]], direction: dict[str, float], seconds: float, as_json: bool) -> None:
     mean = float(np.mean([row["ratio"] for row in results.values()]))
     if as_json:
-        print(json.dumps({"edits": results, "mean_ratio": mean, "swapped": direction}))
+        print(json.dumps({"edits": results, "mean_ratio": mean, "swapped": direction, "seconds": seconds}))
         return
     print("| edit | error | doing nothing | ratio |\n|---|---|---|---|")
     for name, row in results.items():
         print(f"| {name} | {row['mse']:.5f} | {row['nothing']:.5f} | {row['ratio']:.2f} |")
     print(f"| mean | | | {mean:.2f} |")
+    print(f"seconds per edit: {seconds:.2f}")
     for name, share in direction.items():
         print(f"{name}, before and after swapped: the other way in {share:.0%}")
 
