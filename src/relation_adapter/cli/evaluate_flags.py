@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relation_adapter.cli import flags
+from relation_adapter.cli import flags, judge_flags
 
 EVALUATE = """\
 Compare editors on the same quads: make every edit, score it, let a model judge it, write the tables.
@@ -34,6 +34,7 @@ def add(commands: Any, command: flags.Command) -> None:
         "--metrics", type=_names, metavar="NAME,...", help="default: mse,psnr,ssim; `--metrics list` names all"
     )
     score.set_defaults(run=command("evaluate", "score"), stopped=flags.GO_ON)
+    judge_flags.add(commands, command)
 
 
 def _names(text: str) -> list[str]:
