@@ -122,10 +122,11 @@ def _encoders(options: Namespace) -> Encoders:
 def _open_base(options: Namespace, name: str) -> RelationPipeline:
     from relation_adapter.hub import Places
     from relation_adapter.pipeline import RelationPipeline
-    from relation_adapter.pipeline.flux_dev import load_encoders
+    from relation_adapter.pipeline.flux_dev import load_base
 
     places = Places(folder=options.weights, offline=options.offline)
-    return RelationPipeline.from_components(load_encoders(places, MODELS[name], options.base, options.image_encoder))
+    found = load_base(places, MODELS[name], options.base, options.image_encoder, parts={"transformer": None})
+    return RelationPipeline.from_components(found)
 
 
 def _open_own(options: Namespace) -> RelationPipeline:

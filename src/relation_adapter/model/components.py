@@ -53,9 +53,17 @@ def build(design: ModelConfig, seed: int | None = None) -> Components:
         if seed is not None:
             torch.manual_seed(seed)
         transformer = build_transformer(design.transformer)
-        adapter = RelationAdapter(to_dict(design))
-        _initialise(transformer, adapter)
+        adapter = _build_adapter(design)
+        if design.base is None:
+            _start_at_rest(transformer, design)
     return assemble(transformer, adapter)
+
+
+def build_adapter(design: ModelConfig, seed: int) -> RelationAdapter:
+    """A fresh float32 adapter for a transformer that is there, always the same for a seed; attached to nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _build_adapter(design)
 
 
 def assemble(transformer: FluxTransformer2DModel, adapter: RelationAdapter) -> Components:
@@ -85,18 +93,23 @@ def build_scheduler(design: ModelConfig) -> FlowMatchEulerDiscreteScheduler:
     )
 
 
-def _initialise(transformer: FluxTransformer2DModel, adapter: RelationAdapter) -> None:
-    """Start near something sensible: a first velocity of zero from scratch, the base's own picture beside a base."""
-    if adapter.design.base is None:
-        # The start of the flow is then left as it is, and the gradient reaches proj_out first.
-        nn.init.zeros_(transformer.proj_out.weight)
-        nn.init.zeros_(transformer.proj_out.bias)
-        if adapter.design.pixel_hidden:
-            pixel_head.initialise(transformer.proj_out, adapter.design.pixel_hidden)
-        return
+def _build_adapter(design: ModelConfig) -> RelationAdapter:
+    """From torch's global generator; beside a base the first edits are near the base's own pictures."""
+    adapter = RelationAdapter(to_dict(design))
     with torch.no_grad():
-        for weight in adapter.to_v.parameters():
+        for weight in adapter.to_v.parameters() if design.base is not None else ():
             weight.mul_(GENTLE_VALUE_SCALE)
+    return adapter
+
+
+def _start_at_rest(transformer: FluxTransformer2DModel, design: ModelConfig) -> None:
+    """From scratch the first velocity is zero: the start of the flow is left as it is, and the gradient reaches
+    proj_out first.
+    """
+    nn.init.zeros_(transformer.proj_out.weight)
+    nn.init.zeros_(transformer.proj_out.bias)
+    if design.pixel_hidden:
+        pixel_head.initialise(transformer.proj_out, design.pixel_hidden)
 
 
 # Tiny random twins: every part of a design, complete and fast, with all weights random (none zero).

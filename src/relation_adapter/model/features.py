@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.model.latents import pack, with_positions
+
+Noise = torch.Generator | Callable[[torch.Size], Tensor] | None
 
 
 def encode_pictures(
@@ -36,12 +39,21 @@ def latent_moments(vae: Any, pictures: Tensor, how: str = "mode") -> Tensor:
     return torch.stack([_scaled(vae, posterior.mean), posterior.std * vae.config.scaling_factor], dim=1)
 
 
-def sample_moments(moments: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def sample_moments(moments: Tensor, noise: Noise = None) -> Tensor:
     """Latents (B, C, h, w) of `latent_moments`: the mode, or a sample where there is a deviation."""
     if moments.shape[1] == 1:
         return moments[:, 0]
     mean, deviation = moments.unbind(dim=1)
-    return mean + deviation * torch.randn(mean.shape, generator=generator).to(mean)
+    return mean + deviation * standard_normal(mean, noise)
+
+
+def standard_normal(like: Tensor, noise: Noise = None) -> Tensor:
+    """Normal numbers in the shape, the dtype and on the device of `like`, drawn on the CPU.
+
+    noise: what draws them, as a generator or from their shape.
+    """
+    drawn = noise(like.shape) if callable(noise) else torch.randn(like.shape, generator=noise)
+    return drawn.to(like)
 
 
 def _scaled(vae: Any, latents: Tensor) -> Tensor:

@@ -6,7 +6,10 @@ Time runs from t = 1 (the start: noise, or the source) to t = 0 (the picture). A
 
 from __future__ import annotations
 
+import math
+
 import torch
+from diffusers.training_utils import compute_density_for_timestep_sampling
 from torch import Tensor
 
 
@@ -34,13 +37,27 @@ def even_times(steps: int) -> list[float]:
     return [1 - step / steps for step in range(steps)]
 
 
-def sample_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:
-    """Random training times (count,) in (0, 1].
+def sample_times(
+    count: int,
+    sampling: str,
+    generator: torch.Generator,
+    mean: float = 0.0,
+    deviation: float = 1.0,
+    mode_scale: float = 1.29,
+    shift: float = 0.0,
+) -> Tensor:
+    """Random training times (count,) in [0, 1].
 
-    `uniform`; `logit_normal` (Stable Diffusion 3, arXiv 2403.03206); `near_one`: 1 - u^3, half of them above 7/8,
-    for flows whose start already nearly fixes the picture.
+    `uniform`; `logit_normal`, by its mean and deviation, and `mode` (Stable Diffusion 3, arXiv 2403.03206); `shifted`:
+    uniform ones moved as `time_shift` moves those of an edit, shift is its mu; `near_one`: 1 - u^3, half of them above
+    7/8, for flows whose start already nearly fixes the picture.
     """
-    if sampling == "logit_normal":
-        return torch.sigmoid(torch.randn(count, generator=generator))
+    if sampling in ("logit_normal", "mode"):
+        return compute_density_for_timestep_sampling(
+            sampling, count, mean, deviation, mode_scale, generator=generator
+        ).clamp(0, 1)
     uniform = torch.rand(count, generator=generator)
+    if sampling == "shifted":
+        t = 1 - uniform
+        return math.exp(shift) * t / (1 + (math.exp(shift) - 1) * t)
     return 1 - uniform**3 if sampling == "near_one" else 1 - uniform

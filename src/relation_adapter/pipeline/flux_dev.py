@@ -103,27 +103,38 @@ def load_flux_dev(
     return Components(adapter=reader, image_encoder=encoder, image_processor=processor, **loaded)
 
 
-def load_encoders(
+def load_base(
     places: Places,
     design: ModelConfig,
     base: str | None = None,
     image_encoder: str | None = None,
     torch_dtype: torch.dtype = torch.bfloat16,
+    quantization: str | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> Components:
-    """What a design beside FLUX.1-dev reads pictures and texts with, and nothing else.
+    """FLUX.1-dev and the image encoder for a design. The adapter has no weights, only the design, fitted to what is
+    found; it is attached to nothing.
 
-    There is no transformer, and the adapter has no weights, only the design, fitted to the base and the image encoder
-    that are found. Raises WeightsError as `load_flux_dev`.
+    parts: as in `load_flux_dev`; `image_encoder` may be None as well, the design then tells what was seen. Raises
+    WeightsError as `load_flux_dev`.
     """
+    own = dict(parts or {})
+    quantized = memory.quantization_config(quantization, torch_dtype)
     folder = find(FLUX_DEV["base"], places, base)
-    encoder, processor = _image_encoder(find(FLUX_DEV["image_encoder"], places, image_encoder), torch_dtype)
-    shape = shape_of(_empty_transformer(folder / "transformer"))
-    sees: Any = encoder.config
-    fitted = replace(design, transformer=shape, feature_dim=sees.hidden_size, exemplar_size=sees.image_size)
+    fitted = replace(design, transformer=shape_of(_empty_transformer(folder / "transformer")))
+    seen: dict[str, Any] = {}
+    if not design.image_features.startswith("siglip"):
+        width = fitted.transformer.in_channels
+        fitted = replace(fitted, feature_dim=width, token_dim=width)
+    elif own.pop("image_encoder", True) is not None:
+        encoder, processor = _image_encoder(find(FLUX_DEV["image_encoder"], places, image_encoder), torch_dtype)
+        seen = {"image_encoder": encoder, "image_processor": processor}
+        sees: Any = encoder.config
+        fitted = replace(fitted, feature_dim=sees.hidden_size, exemplar_size=sees.image_size)
     with torch.device("meta"):
         adapter = RelationAdapter(to_dict(fitted))
-    loaded = _base(folder, lambda _: torch_dtype, None, {"transformer": None})
-    return Components(transformer=None, adapter=adapter, image_encoder=encoder, image_processor=processor, **loaded)
+    loaded = own | _base(folder, lambda _: torch_dtype, quantized, own)
+    return Components(adapter=adapter, **seen, **loaded)
 
 
 def load_in_context(

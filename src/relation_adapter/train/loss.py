@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from diffusers.training_utils import compute_loss_weighting_for_sd3
 from torch import Tensor
 
+from relation_adapter.config import ModelConfig
 from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch
 from relation_adapter.errors import UsageError
 from relation_adapter.model import flow
 from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components
-from relation_adapter.model.features import latent_features, latent_moments, sample_moments
+from relation_adapter.model.features import Noise, latent_features, latent_moments, sample_moments, standard_normal
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, velocity
+from relation_adapter.train.presets import TrainConfig
 
 RELATIVE_FLOOR = 0.02  # in squares of [-1, 1] pixels, 0.005 in [0, 1]: keeps edits that change little from dominating
+SMALLEST_TIME = 1e-3  # a weight of 1 / t^2 stays finite
 
 
-def flow_errors(components: Components, batch: Batch | FeatureBatch, t: Tensor, noise: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class ShareOfNoise:
+    """For some quads of a batch of `total` the numbers that the whole batch would have drawn."""
+
+    generator: torch.Generator
+    total: int
+    where: slice
+
+    def __call__(self, shape: torch.Size) -> Tensor:
+        return torch.randn((self.total, *shape[1:]), generator=self.generator)[self.where]
+
+
+def flow_errors(
+    components: Components,
+    batch: Batch | FeatureBatch,
+    t: Tensor,
+    noise: Noise,
+    guidance: float | None = None,
+) -> Tensor:
     """The squared error of the predicted velocity of every quad (B,), mean over its tokens and channels.
 
     t: (B,) in [0, 1]. noise: draws from the posterior where the design samples it, and starts the flow where that
-    starts from noise. Raises UsageError where the batch lacks what the design reads.
+    starts from noise. guidance: FLUX's embedded scale; None: that of an edit. Raises UsageError where the batch lacks
+    what the design reads.
     """
     design, transformer = components.adapter.design, components.transformer
     seen = batch if isinstance(batch, FeatureBatch) else encode_batch(components, batch)
     relation = read_relation(components, seen)
-    latents = sample_moments(seen.source, noise).to(transformer.dtype)
-    source, target = pack(latents), pack(sample_moments(seen.target, noise).to(transformer.dtype))
-    start = source if design.start == "source" else torch.randn(target.shape, generator=noise).to(target)
+    latents = sample_moments(seen.source.float(), noise)
+    source, target = pack(latents), pack(sample_moments(seen.target.float(), noise))
+    start = source if design.start == "source" else standard_normal(target, noise)
     text, pooled = read_text(components, seen)
     given = Conditions(
-        source=source,
+        source=source.to(transformer.dtype),
         rows=latents.shape[2] // 2,
         columns=latents.shape[3] // 2,
         text=text,
         pooled=pooled,
         relations=[relation],
-        guidance=design.guidance,
+        guidance=design.guidance if guidance is None else guidance,
     )
-    predicted = velocity(transformer, design, flow.mix(target, start, t), t, given)
+    t = t.to(target.device, transformer.dtype).float()  # as the transformer is going to read it
+    noisy = flow.mix(target, start, t).to(transformer.dtype)
+    predicted = velocity(transformer, design, noisy, t, given)
     return (predicted.float() - flow.velocity_target(target, start)).square().mean(dim=(1, 2))
+
+
+def draw_times(config: TrainConfig, batch: Batch | FeatureBatch, generator: torch.Generator) -> Tensor:
+    """Times (B,) of a batch, on the CPU, by the config's sampling."""
+    return flow.sample_times(
+        len(batch),
+        config.time_sampling,
+        generator,
+        config.time_mean,
+        config.time_deviation,
+        config.time_mode_scale,
+        _shift(config.model, batch) if config.time_sampling == "shifted" else 0.0,
+    )
+
+
+def _shift(design: ModelConfig, batch: Batch | FeatureBatch) -> float:
+    """The shift mu that an edit at the size of these quads has."""
+    if design.shift_tokens == "none":
+        return 0.0
+    factor = 2 if isinstance(batch, FeatureBatch) else design.patch
+    tokens = batch.source.shape[-2] // factor * (batch.source.shape[-1] // factor)
+    return flow.time_shift(2 * tokens if design.shift_tokens == "noisy_and_source" else tokens)
 
 
 def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
@@ -49,8 +98,8 @@ def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
     design, vae = components.adapter.design, components.vae
     if design.image_features.startswith("siglip") or design.text != "none":
         raise UsageError(
-            f"model {design.name}: pictures alone train only designs with image_features=latents or latents_pooled "
-            "and text=none; make a cache of its features with `data cache`"
+            f"model {design.name}: procedural pictures alone train only designs with image_features=latents or "
+            "latents_pooled and text=none; give quads=FILE, or cache=FOLDER of `data cache`"
         )
     before, after = (latent_features(vae, design, pictures) for pictures in (batch.before, batch.after))
     source, target = (latent_moments(vae, pictures, "mode") for pictures in (batch.source, batch.target))
@@ -58,9 +107,13 @@ def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
 
 
 def read_relation(components: Components, batch: FeatureBatch) -> RelationKeysValues:
-    """Keys and values of the relations that the batch's pairs show."""
+    """Keys and values of the relations that the batch's pairs show; quads without one attend to none."""
     adapter = components.adapter
-    return adapter.keys_values(*adapter.encode(batch.before, batch.after))
+    tokens, vector = adapter.encode(batch.before, batch.after)
+    if batch.has_relation is None:
+        return adapter.keys_values(tokens, vector)
+    has = batch.has_relation[:, None]
+    return adapter.keys_values(tokens, None if vector is None else vector * has, has.expand(-1, tokens.shape[1]))
 
 
 def read_text(components: Components, batch: FeatureBatch) -> tuple[Tensor, Tensor]:
@@ -76,12 +129,16 @@ def read_text(components: Components, batch: FeatureBatch) -> tuple[Tensor, Tens
     return torch.where(has[..., None], text, null_text), torch.where(has, pooled, null_pooled)
 
 
-def weigh(errors: Tensor, batch: Batch | FeatureBatch, weighting: str) -> Tensor:
-    """The loss: the mean error, or that `relative` to doing nothing, so that faint edits count like strong ones.
+def weigh(errors: Tensor, batch: Batch | FeatureBatch, weighting: str, t: Tensor | None = None) -> Tensor:
+    """The loss: the mean error (`none`, as published), or a weighted one.
 
-    root: over the square root of doing nothing, half-way between the two.
+    relative: over that of doing nothing, so that faint edits count like strong ones; root: over the square root of
+    doing nothing, half-way between the two; sigma_sqrt, cosmap: by the times (B,), as Stable Diffusion 3 tried.
     """
     if weighting == "none":
         return errors.mean()
+    if weighting in ("sigma_sqrt", "cosmap"):
+        assert t is not None
+        return (errors * compute_loss_weighting_for_sd3(weighting, t.clamp(min=SMALLEST_TIME)).to(errors)).mean()
     nothing = batch.change + RELATIVE_FLOOR
     return (errors / (nothing if weighting == "relative" else nothing.sqrt())).mean()
