@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import data_flags, evaluate_flags, flags
+from relation_adapter.cli import data_flags, evaluate_flags, flags, train_flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -30,9 +30,6 @@ Make the edit that a pair of pictures shows on other pictures.
 In a folder each result is a PNG named after its source. A result depends on its own source and the seed alone, not on
 the other sources. Nothing is overwritten without --force, and no input ever. A bad source among several is named and
 the others are edited (exit code 1). With --quads the same command again goes on where it was stopped."""
-
-TRAIN = """\
-Train a model from a preset into a folder. The same command again goes on where it was stopped."""
 
 CONVERT = """\
 Turn the published adapter, a pickle, into safetensors with its configuration inside. Nothing in the pickle is run, and
@@ -89,7 +86,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_edit(commands.add_parser("edit", help="edit pictures by example", description=EDIT))
     _add_relation(commands.add_parser("relation", help="save what a pair shows", description=RELATION))
-    _add_train(commands.add_parser("train", help="train a model", description=TRAIN))
+    _add_train(commands.add_parser("train", help="train a model", description=train_flags.TRAIN))
     _add_evaluate(commands.add_parser("evaluate", help="score editors on quads", description=evaluate_flags.EVALUATE))
     data_flags.add(commands.add_parser("data", help="make data sets", description="Data sets of quads."), _command)
     _add_models(commands.add_parser("models", help="list models, look into weights", description="Models at hand."))
@@ -198,12 +195,15 @@ def _add_relation(relation: argparse.ArgumentParser) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("preset", metavar="PRESET", help="what to train, as mini")
+    train.add_argument("preset", nargs="?", metavar="PRESET", help="what to train, as mini")
     _add_overrides(train, "change one value of the preset; repeatable")
-    train.add_argument(
-        "--run", type=flags.path, required=True, dest="folder", metavar="FOLDER", help="where the run is kept"
-    )
-    train.set_defaults(run=_command("train"), stopped="run the same command again to go on")
+    train.add_argument("--run", type=flags.path, dest="folder", metavar="FOLDER", help="where the run is kept")
+    fit = train_flags.add_fit(train)
+    _add_force(fit)
+    _add_model(fit)
+    _add_preparation(fit)
+    _add_parts(train)
+    train.set_defaults(run=_command("train"), stopped="nothing is written")
 
 
 def _add_models(models: argparse.ArgumentParser) -> None:

@@ -10,19 +10,21 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import FluxTransformer2DModel
 from diffusers.loaders import FluxLoraLoaderMixin
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY as SETTINGS
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils.other import get_pattern_key
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.files import reason
+from relation_adapter.files import reason, write_whole
 from relation_adapter.model.weights import opened
 
 # All attention and feed-forward layers of the double blocks, query, key and value of the single ones: at rank 128 on
@@ -86,6 +88,19 @@ def load_lora(transformer: FluxTransformer2DModel, path: str | os.PathLike[str],
     state = read_lora(path)
     check_lora(path, state, {TRANSFORMER: transformer})
     add_to_transformer(transformer, state, name)
+
+
+def save_lora(transformer: FluxTransformer2DModel, path: str | os.PathLike[str], name: str = "editor") -> None:
+    """Write one LoRA of the transformer in the form of diffusers, whole or not at all; `load_lora` reads it.
+
+    Only for those of alpha = rank, as `add_lora` makes them. Raises WeightsError where the disk refuses.
+    """
+    layers = get_peft_model_state_dict(transformer, adapter_name=name)
+    state = {f"{TRANSFORMER}.{key}": value.detach().cpu().contiguous() for key, value in layers.items()}
+    try:
+        write_whole(Path(path), save(state, {"format": "pt"}))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written ({reason(error)}); free some space") from error
 
 
 def add_to_transformer(

@@ -1,0 +1,223 @@
+"""Test-time tuning: a relation, or a small LoRA, fitted to the pairs of one user in seconds to minutes.
+
+The pairs are quads too: their before is a source whose true result is known. Some blocks of every picture are kept out
+of the fitting; the error there tells at which step to stop, and whether fitting was worth anything at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from relation_adapter.editor import Pair
+from relation_adapter.images import fit, resize
+from relation_adapter.model import flow
+from relation_adapter.model.attention import RelationKeysValues
+from relation_adapter.model.features import encode_pictures
+from relation_adapter.model.latents import pack
+from relation_adapter.model.lora import add_lora
+from relation_adapter.model.velocity import Conditions, velocity
+from relation_adapter.pipeline import RelationPipeline
+from relation_adapter.pipeline.encoders import encode_texts
+from relation_adapter.pipeline.pictures import to_tensor
+from relation_adapter.relation import Relation
+
+BLOCKS, HELD = 4, 5  # of BLOCKS x BLOCKS blocks of a picture, HELD are kept out
+CHECK_EVERY, PATIENCE = 5, 20  # steps; without a better check for PATIENCE the fitting ends
+WARMUP = 5  # steps
+WORTH = 0.85  # of the error on what is kept out: above it the relation is left as it was
+MIRRORS = 1.25  # times the error of the plain picture, above which an edit is taken to know left from right
+FLOOR = 1e-3  # in squares of latents: what counts as no change at all
+LORA_NAME = "tuned"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How to fit. learning_rate: of the relation's tokens relative to their size, of a LoRA's weights as it is."""
+
+    steps: int = 60
+    learning_rate: float = 0.015
+    lora_rank: int = 0  # 0: the relation is fitted
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of it. error_before, error: over that of doing nothing, on what was kept out. step: that was kept."""
+
+    relation: Relation
+    error_before: float
+    error: float
+    step: int
+
+    @property
+    def helped(self) -> bool:
+        """Whether anything was changed at all."""
+        return self.step > 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One pair as a quad and, in row 1, mirrored: tokens (2, L, C) on a grid, and (2, L) 1 where they are kept out."""
+
+    source: Tensor
+    target: Tensor
+    rows: int
+    columns: int
+    held: Tensor
+
+
+def tune(
+    pipe: RelationPipeline,
+    pairs: Sequence[Pair],
+    tuning: Tuning | None = None,
+    name: str | None = None,
+    instruction: str | None = None,
+    preparation: str | None = None,
+) -> Tuned:
+    """Fit what the (before, after) pairs show, all of one edit. The pipeline's own weights are frozen and not changed.
+
+    With `lora_rank` the relation stays as encoded, and the transformer has a new LoRA called `tuned`. name, preparation:
+    as for `encode_relation`. instruction: as it will be given when editing. Where fitting does not pay, the relation is
+    as `encode_relation` gives it.
+    """
+    tuning = tuning or Tuning()
+    pipe.transformer.requires_grad_(False)
+    pipe.adapter.requires_grad_(False)
+    relation = pipe.encode_relation(pairs, name, preparation)
+    fitting = _Fitting(pipe, relation, [_example(pipe, pair, tuning.seed + n) for n, pair in enumerate(pairs)])
+    fitting.condition = encode_texts_once(pipe, instruction)
+    if tuning.lora_rank:
+        parameters, rate = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
+    else:
+        parameters, rate = fitting.free(), float(relation.tokens.float().std())
+    step, before, after = fitting.run(parameters, tuning, tuning.learning_rate * rate)
+    told = {"steps": step, "error_before": round(before, 4), "error": round(after, 4), "lora": tuning.lora_rank}
+    if not tuning.lora_rank and step:
+        relation = fitting.relation()
+    return Tuned(replace(relation, provenance={**relation.provenance, "tuned": told}), before, after, step)
+
+
+def encode_texts_once(pipe: RelationPipeline, instruction: str | None) -> tuple[Tensor, Tensor]:
+    """Text (1, T, J) and pooled text (1, P) of one instruction, without a gradient."""
+    with torch.no_grad():
+        text, pooled = encode_texts(pipe, [instruction], pipe._execution_device)
+    return text.detach(), pooled.detach()
+
+
+class _Fitting:
+    """The tokens and the vector of one relation, or weights elsewhere, brought nearer to what the examples show."""
+
+    def __init__(self, pipe: RelationPipeline, relation: Relation, examples: Sequence[Example]) -> None:
+        self.pipe, self.design, self.first, self.examples = pipe, pipe.design, relation, examples
+        device = pipe._execution_device
+        self.tokens = relation.tokens.to(device, torch.float32)
+        self.vector = None if relation.vector is None else relation.vector.to(device, torch.float32)
+        self.condition: tuple[Tensor, Tensor]
+        # Where a flow starts from noise, single times would say little.
+        self.checked = (1.0,) if self.design.start == "source" else (0.9, 0.7, 0.5, 0.3)
+
+    def free(self) -> list[nn.Parameter]:
+        """Let the relation change; returns what can."""
+        self.tokens = nn.Parameter(self.tokens.clone())
+        self.vector = None if self.vector is None else nn.Parameter(self.vector.clone())
+        return [value for value in (self.tokens, self.vector) if isinstance(value, nn.Parameter)]
+
+    def relation(self) -> Relation:
+        """As it now is."""
+        vector = None if self.vector is None else self.vector.detach().to(self.first.tokens)
+        return replace(self.first, tokens=self.tokens.detach().to(self.first.tokens), vector=vector)
+
+    def run(self, parameters: Sequence[nn.Parameter], tuning: Tuning, rate: float) -> tuple[int, float, float]:
+        """Fit, and leave the parameters at the best step; that step, the first error and the last."""
+        errors = self.held_out()
+        mirrored = errors[1] < MIRRORS * errors[0]
+        best, kept, first = errors[0], 0, errors[0]
+        values = [parameter.detach().clone() for parameter in parameters]
+        start = values
+        optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
+        for step in tqdm(range(1, tuning.steps + 1), unit="step", leave=False, disable=None):
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, step / WARMUP)
+            loss = self._loss(self.examples[step % len(self.examples)], mirrored, tuning.seed + step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % CHECK_EVERY == 0 or step == tuning.steps:
+                if (error := self.held_out()[0]) < best:
+                    best, kept, values = error, step, [parameter.detach().clone() for parameter in parameters]
+                elif step - kept >= PATIENCE:
+                    break
+        if best > WORTH * first:
+            best, kept, values = first, 0, start
+        with torch.no_grad():
+            for parameter, value in zip(parameters, values, strict=True):
+                parameter.copy_(value)
+        return kept, first, best
+
+    def _loss(self, example: Example, mirrored: bool, seed: int) -> Tensor:
+        """Of the part that is fitted: the error over that of doing nothing."""
+        rng, count = torch.Generator().manual_seed(seed), 2 if mirrored else 1
+        sampling = "near_one" if self.design.start == "source" else "uniform"
+        errors, nothing = self._errors(example, flow.sample_times(count, sampling, rng), rng)
+        seen = 1 - example.held[:count]
+        return (errors * seen).sum() / ((nothing * seen).sum() + FLOOR)
+
+    @torch.no_grad()
+    def held_out(self) -> tuple[float, float]:
+        """The error over that of doing nothing on what is kept out: plain, and mirrored."""
+        found, nothings = torch.zeros(2), torch.zeros(2)  # plain, mirrored
+        for example in self.examples:
+            for time in self.checked:
+                errors, nothing = self._errors(example, torch.full((2,), time), torch.Generator().manual_seed(0))
+                found += (errors * example.held).sum(dim=1).cpu()
+                nothings += (nothing * example.held).sum(dim=1).cpu()
+        plain, mirrored = (found / (nothings + FLOOR)).tolist()
+        return plain, mirrored
+
+    def _errors(self, example: Example, t: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Squared errors (B, L) of the velocity, and those of doing nothing; as many rows as there are times."""
+        count = len(t)
+        source, target = example.source[:count], example.target[:count]
+        start = source if self.design.start == "source" else torch.randn(target.shape, generator=noise).to(target)
+        text, pooled = (value.expand(count, *value.shape[1:]) for value in self.condition)
+        given = Conditions(
+            source, example.rows, example.columns, text, pooled, [self._keys_values(count)], self.design.guidance
+        )
+        t = t.to(source.device)
+        predicted = velocity(self.pipe.transformer, self.design, flow.mix(target, start, t), t, given)
+        wanted = flow.velocity_target(target, start)
+        changed = (source - target) if self.design.start == "source" else wanted
+        return (predicted.float() - wanted.float()).square().mean(dim=2), changed.float().square().mean(dim=2)
+
+    def _keys_values(self, count: int) -> RelationKeysValues:
+        adapter = self.pipe.adapter
+        tokens = self.tokens.to(adapter.dtype).expand(count, -1, -1)
+        vector = None if self.vector is None else self.vector.to(adapter.dtype).expand(count, -1)
+        keys_values: RelationKeysValues = adapter.keys_values(tokens, vector)
+        return keys_values
+
+
+@torch.no_grad()
+def _example(pipe: RelationPipeline, pair: Pair, seed: int) -> Example:
+    """A pair at the size and in the form that the model edits at."""
+    before = fit(pair[0], area=pipe.design.native_area, multiple=pipe.multiple).image
+    after = fit(pair[1], area=pipe.design.native_area, multiple=pipe.multiple).image
+    device, dtype = pipe._execution_device, pipe.transformer.dtype
+    sides = []
+    for picture in (before, resize(after, before.size)):
+        both = torch.cat([to_tensor(picture), to_tensor(picture).flip(3)]).to(device)
+        sides.append(pack(encode_pictures(pipe.vae, both)).to(dtype))
+    rows, columns = before.height // pipe.multiple, before.width // pipe.multiple
+    held = held_blocks(rows, columns, seed)
+    return Example(sides[0], sides[1], rows, columns, torch.stack([held, held.flip(1)]).flatten(1).to(device))
+
+
+def held_blocks(rows: int, columns: int, seed: int) -> Tensor:
+    """(rows, columns): 1 in HELD of the blocks that a grid of tokens is cut into, else 0; the same for a seed."""
+    order = torch.randperm(BLOCKS * BLOCKS, generator=torch.Generator().manual_seed(seed))
+    blocks = torch.zeros(BLOCKS * BLOCKS).index_fill_(0, order[:HELD], 1.0).view(1, 1, BLOCKS, BLOCKS)
+    return nn.functional.interpolate(blocks, size=(rows, columns), mode="nearest")[0, 0]
