@@ -25,13 +25,13 @@ import torch
 from ablation_quads import Bench, bench
 from ablation_table import by_design, ranked, table, write_table
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 from relation_adapter import RelationPipeline
 from relation_adapter.config import MODELS, ModelConfig
+from relation_adapter.evaluate import metrics
 from relation_adapter.files import write_whole
 from relation_adapter.model.weights import read_info
-from relation_adapter.procedural.pixels import Picture
+from relation_adapter.procedural.pixels import Picture, to_float
 from relation_adapter.train.loop import train
 from relation_adapter.train.presets import PRESETS, TrainConfig
 
@@ -174,8 +174,8 @@ def row(quads: Bench, index: int, right: Picture, swapped: Picture, mixed: Pictu
     return quads.told[index] | {
         "mse": error,
         "nothing": mse(source, target),
-        "psnr": -10 * float(np.log10(max(error, 1e-10))),
-        "ssim": float(structural_similarity(right, target, channel_axis=-1)),  # type: ignore[no-untyped-call]
+        "psnr": metrics.psnr(to_float(right), to_float(target)),
+        "ssim": metrics.ssim(to_float(right), to_float(target)),
         "swapped": turned,
         "direction": None if quads.reversible[index] else direction(error, turned),
         "relation": None if not len(others) else float(all(error < mse(right, other) for other in others)),
@@ -190,8 +190,7 @@ def direction(error: float, turned: float) -> float:
 
 
 def mse(first: Picture, second: Picture) -> float:
-    """In [0, 1]."""
-    return float(np.mean((first.astype(np.float32) - second) ** 2)) / 255**2
+    return metrics.mse(to_float(first), to_float(second))
 
 
 def main() -> None:

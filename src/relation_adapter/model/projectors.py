@@ -41,17 +41,20 @@ class PairTokens(nn.Module):
     """Patches of before and after as they are, to be tokens beside the source's: the paper's variant without adapter.
 
     The same place has the same position in every picture, so without roles nothing tells before, after and source apart
-    but what they show. Roles start at zero and, where the design has none, stay there.
+    but what they show. Roles start at zero.
     """
 
     def __init__(self, dim: int, roles: bool) -> None:
         super().__init__()
-        # There with or without roles: diffusers and accelerate read device and dtype off the first parameter.
+        self.told = roles
+        # There even where it is not read: diffusers and accelerate take device and dtype off the first parameter.
         self.roles = nn.Parameter(torch.zeros(2, 1, dim), requires_grad=roles)
 
     def forward(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, None]:
         """Features (B, K, N, F) each to tokens (B, K * 2 * N, F), before's first in every pair."""
-        tokens = torch.stack([before, after], dim=2) + self.roles
+        tokens = torch.stack([before, after], dim=2)
+        if self.told:
+            tokens = tokens + self.roles
         return rearrange(tokens, "b k r n f -> b (k r n) f"), None
 
 
