@@ -155,12 +155,12 @@ def test_a_trained_file_of_every_design_loads_and_edits(ablation: Any, tmp_path:
 def test_what_a_row_says(ablation: Any) -> None:
     from ablation_quads import Bench
 
-    flat = [np.full((8, 8, 3), value, np.uint8) for value in (10, 20, 100, 200)]
-    others = np.stack([np.full((8, 8, 3), 150, np.uint8), np.full((8, 8, 3), 250, np.uint8)])
+    flat = [np.full((16, 16, 3), value, np.uint8) for value in (10, 20, 100, 200)]
+    others = np.stack([np.full((16, 16, 3), 150, np.uint8), np.full((16, 16, 3), 250, np.uint8)])
     quads = Bench(np.stack(flat)[None], others[None], [2], [{"task": "x"}], [False], np.array([0]))
 
     def row(right: int, swapped: int) -> Any:
-        return ablation.row(quads, 0, *(np.full((8, 8, 3), value, np.uint8) for value in (right, swapped, 100)))
+        return ablation.row(quads, 0, *(np.full((16, 16, 3), value, np.uint8) for value in (right, swapped, 100)))
 
     good, turned, idle = row(190, 90), row(120, 160), row(100, 100)
     assert (good["direction"], good["relation"], good["chance"]) == (1, 1, 1 / 3)
