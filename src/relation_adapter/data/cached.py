@@ -1,7 +1,4 @@
-"""Reading a cache of features: batches for training, without an encoder and without a picture.
-
-The batch of a step is a function of (seed, step) alone, as for `dataset.ProceduralBatches`.
-"""
+"""Reading a cache of features: batches for training, without an encoder and without a picture."""
 
 from __future__ import annotations
 
@@ -10,21 +7,20 @@ import os
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from relation_adapter.data.cache_plan import CacheRow, entry
+from relation_adapter.data.cache_plan import CacheRow, entry, text_key
+from relation_adapter.data.passes import quad_numbers
 from relation_adapter.errors import InputError, UsageError, WeightsError
 from relation_adapter.files import reason
 from relation_adapter.header import Header, read_header
+from relation_adapter.images import Size
 
 FORMAT, VERSION = "relation-adapter-cache", 1
 MANIFEST_NAME, QUADS_NAME = "manifest.json", "quads.jsonl"
@@ -75,14 +71,12 @@ class FeatureCache:
         self._places = _places(self.folder, self.shards)
         self._files: tuple[int, dict[int, Any]] = (os.getpid(), {})
         self.tasks: list[str] = []
-        self.buckets: dict[tuple[int, int], array[int]] = {}
+        self.buckets: dict[Size, array[int]] = {}
         self._read_quads(splits)
+        self.empty = self._places.numbers.get(entry("text", text_key("")), -1)
         self._places.numbers.clear()  # names are needed no more, and are most of what this takes
         if not self.buckets:
             raise UsageError(f"{self.folder}: holds no quads of {' or '.join(map(str, splits))}; build them first")
-
-    def __len__(self) -> int:
-        return sum(map(len, self.buckets.values())) // 6
 
     def check_design(self, wanted: Mapping[str, Any]) -> None:
         """Raise UsageError where the features are not those that a design reads. wanted: as `Encoders.told`."""
@@ -94,26 +88,19 @@ class FeatureCache:
                     "this model"
                 )
 
-    def batch(self, bucket: tuple[int, int], numbers: Sequence[int]) -> FeatureBatch:
-        """The quads of these numbers within a bucket."""
-        rows = np.frombuffer(self.buckets[bucket], dtype=np.int32).reshape(-1, 6)[list(numbers)].tolist()
+    def batch(self, bucket: Size, numbers: Sequence[int], without_text: Sequence[bool] = ()) -> FeatureBatch:
+        """The quads of these numbers within a bucket; without_text: which of them as if they had no instruction."""
+        rows = quad_numbers(self.buckets[bucket], numbers)
         before, after, source, target = (
             torch.stack([self._tensors(row[side])[name] for row in rows])
             for side, name in enumerate(("features", "features", "latents", "latents"))
         )
-        text = self._texts([row[4] for row in rows])
+        texts = [row[4] for row in rows]
+        for place in np.flatnonzero(without_text):
+            texts[place] = self.empty
+        text = stacked_texts([self._tensors(number) if number >= 0 else None for number in texts])
         tasks = tuple(self.tasks[row[5]] for row in rows)
         return FeatureBatch(before[:, None], after[:, None], source, target, *text, tasks=tasks)
-
-    def _texts(self, numbers: Sequence[int]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        present = [number for number in numbers if number >= 0]
-        if not present:
-            return None, None, None
-        like = self._tensors(present[0])
-        none = {name: torch.zeros_like(value) for name, value in like.items()}
-        each = [self._tensors(number) if number >= 0 else none for number in numbers]
-        text, pooled = (torch.stack([one[name] for one in each]) for name in ("text", "pooled"))
-        return text, pooled, torch.tensor([number >= 0 for number in numbers])
 
     def _tensors(self, number: int) -> dict[str, Tensor]:
         """One encoded picture or text."""
@@ -149,36 +136,16 @@ class FeatureCache:
         return [*(numbers[name] for name in names), -1 if row.text is None else numbers[entry("text", row.text)]]
 
 
-class CachedBatches(Dataset[FeatureBatch]):
-    """Item `step` is the batch of that step; every quad comes once a pass, all of a batch of one size.
-
-    Where a bucket's quads do not fill its last batch, quads from the pass's beginning do.
-    """
-
-    def __init__(self, cache: FeatureCache, batch: int, steps: int, seed: int) -> None:
-        self.cache, self.batch, self.steps, self.seed = cache, batch, steps, seed
-        self.sizes = sorted(cache.buckets)
-        counts = [len(cache.buckets[size]) // 6 for size in self.sizes]
-        self.per_pass = sum(-(-count // batch) for count in counts)
-        self._pass = lru_cache(maxsize=1)(self._shuffled)
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> FeatureBatch:
-        turn, place = divmod(step, self.per_pass)
-        size, numbers = self._pass(turn)[place]
-        return self.cache.batch(self.sizes[size], numbers.tolist())
-
-    def _shuffled(self, turn: int) -> list[tuple[int, npt.NDArray[np.int64]]]:
-        """The batches of one pass: bucket and numbers."""
-        rng = np.random.default_rng([self.seed, turn])
-        batches = []
-        for number, size in enumerate(self.sizes):
-            order = rng.permutation(len(self.cache.buckets[size]) // 6)
-            whole = np.resize(order, -(-len(order) // self.batch) * self.batch)
-            batches += [(number, part) for part in whole.reshape(-1, self.batch)]
-        return [batches[place] for place in rng.permutation(len(batches))]
+def stacked_texts(
+    each: Sequence[Mapping[str, Tensor] | None],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Encoded texts, None where the learned null is to stand in, as text, pooled and has_text of a `FeatureBatch`."""
+    like = next((one for one in each if one is not None), None)
+    if like is None:
+        return None, None, None
+    none = {name: torch.zeros_like(value) for name, value in like.items()}
+    text, pooled = (torch.stack([(one or none)[name] for one in each]) for name in ("text", "pooled"))
+    return text, pooled, torch.tensor([one is not None for one in each], device=text.device)
 
 
 class _Places:

@@ -41,25 +41,47 @@ def encoders(pipe: Any, device: torch.device, dtype: torch.dtype | None = None, 
     None: that of the encoders. area: px, of source and target; None: the design's.
     """
     design: ModelConfig = pipe.design
-    parts = [getattr(pipe, name) for name in ("vae", "image_encoder", "text_encoder", "text_encoder_2")]
-    for part in filter(None, parts):
-        part.to(device).eval()
+    move_encoders(pipe, device)
     dtype = dtype or pipe.vae.dtype
-    encode: dict[Kind, Callable[[Any], dict[str, Tensor]]] = {
-        "features": torch.no_grad()(lambda picture: {"features": picture_features(pipe, [picture], device)[0, 0]}),
-        "latents": torch.no_grad()(lambda picture: {"latents": _latents(pipe, picture, device)}),
-    }
-    if design.text != "none":
-        encode["text"] = torch.no_grad()(lambda text: _text(pipe, text, device))
+    encode = encode_with(pipe, device)
     return Encoders(
         encode=encode,
         marks={kind: _mark(kind, pipe, dtype) for kind in encode},
         shapes=lambda kind, size: _shapes(pipe, kind, size),
         told=told(design),
-        buckets=Buckets(area or design.native_area, pipe.multiple),
+        buckets=buckets(design, area),
         dtype=dtype,
-        empty_text="" if design.text == "instruction" else None,
+        empty_text=empty_text(design),
     )
+
+
+def encode_with(pipe: Any, device: torch.device) -> dict[Kind, Callable[[Any], dict[str, Tensor]]]:
+    """How one picture or text becomes named tensors, without gradients, by what a pipeline or `Components` has."""
+    encode: dict[Kind, Callable[[Any], dict[str, Tensor]]] = {
+        "features": torch.no_grad()(lambda picture: {"features": picture_features(pipe, [picture], device)[0, 0]}),
+        "latents": torch.no_grad()(lambda picture: {"latents": _latents(pipe, picture, device)}),
+    }
+    if pipe.design.text != "none":
+        encode["text"] = torch.no_grad()(lambda text: _text(pipe, text, device))
+    return encode
+
+
+def move_encoders(pipe: Any, device: torch.device) -> None:
+    """Bring all that sees pictures and reads texts to a device, for use alone."""
+    for name in ("vae", "image_encoder", "text_encoder", "text_encoder_2"):
+        part = getattr(pipe, name)
+        if part is not None:
+            part.to(device).eval().requires_grad_(False)
+
+
+def buckets(design: ModelConfig, area: int | None = None) -> Buckets:
+    """The sizes that source and target come to. area: px; None or 0: the design's."""
+    return Buckets(area or design.native_area, design.patch)
+
+
+def empty_text(design: ModelConfig) -> str | None:
+    """What a quad without an instruction is given; None where the learned null stands in."""
+    return "" if design.text == "instruction" else None
 
 
 def _latents(pipe: Any, picture: Image.Image, device: torch.device) -> Tensor:

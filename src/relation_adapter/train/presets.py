@@ -81,6 +81,11 @@ class TrainConfig:
         if len(self.betas) != 2:
             raise UsageError(f"betas={list(self.betas)}: give two numbers.")
 
+    @property
+    def base_stays(self) -> bool:
+        """Whether the model is trained beside a pretrained base that is left as it is."""
+        return self.model.base is not None
+
     def _check_data(self) -> None:
         if self.cache is not None and self.quads is not None:
             raise UsageError("cache and quads are both given; train on one of them.")
@@ -88,14 +93,20 @@ class TrainConfig:
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise UsageError(f"{name}={share}: give a share from 0 to 1.")
-            if share and self.cache is None and self.quads is None:
-                raise UsageError(f"{name}={share}: needs cache or quads; procedural batches have no text, and no less.")
+            if share and not self.base_stays and self.cache is None and self.quads is None:
+                raise UsageError(f"{name}={share}: needs cache or quads; procedural quads are trained on whole.")
 
     def _check_parts(self) -> None:
         if not self.trains:
             raise UsageError(f"trains is empty; choose of {', '.join(get_args(Part))}.")
         if ("lora" in self.trains) != bool(self.lora_rank or self.init_lora):
             raise UsageError("trains=lora and lora_rank belong together; give both or neither.")
+        if "transformer" in self.trains and self.base_stays:
+            raise UsageError(
+                "trains=transformer: beside a pretrained base the transformer stays as it is; train a LoRA."
+            )
+        if self.lora_rank and not self.base_stays:
+            raise UsageError(f"lora_rank={self.lora_rank}: is for models beside a pretrained base; leave it 0.")
         if unknown := [name for name in self.rates if name not in self.trains]:
             raise UsageError(f"rates.{unknown[0]}: is not trained; trains has {', '.join(self.trains)}.")
 
@@ -144,7 +155,34 @@ _SMALL = replace(
     resampler_heads=2,
 )
 
+# The paper's values (arXiv 2506.02528, appendix A); what it leaves out is as in the trainer that its code came from.
+_FLUX = TrainConfig(
+    model=MODELS["published"],
+    relation_dropout=0.05,
+    trains=("lora", "projector", "keys_values"),
+    lora_rank=128,
+    steps=100_000,
+    batch=4,
+    time_sampling="uniform",
+    guidance=1.0,
+    learning_rate=1e-4,
+    betas=(0.9, 0.999),
+    weight_decay=1e-4,
+    clip=1.0,
+    schedule="constant",
+    warmup=0,
+    ema=0.0,
+    gradient_checkpointing=True,
+    workers=4,
+    save_every=1000,
+    validate_every=2000,
+)
+
 PRESETS: dict[str, TrainConfig] = {
+    "flux-published": _FLUX,
+    # Its null for absent text is learned from the quads that lose theirs.
+    "flux-directed": replace(_FLUX, model=MODELS["directed"], text_dropout=0.2),
+    "flux-in-context": replace(_FLUX, model=MODELS["in_context"], relation_dropout=0.0, trains=("lora",)),
     "mini": _MINI,
     "debug": replace(_MINI, model=_SMALL, steps=20, batch=4, workers=0, save_every=5, validate_every=10, warmup=2),
 }

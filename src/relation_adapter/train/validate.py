@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from relation_adapter.data.cached import CachedBatches, FeatureBatch, FeatureCache
+from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch, ProceduralBatches
+from relation_adapter.data.passes import BucketBatches
+from relation_adapter.data.quad_pictures import PictureBatch
 from relation_adapter.errors import UsageError
 from relation_adapter.model.components import Components
 from relation_adapter.model.features import sample_moments
@@ -21,8 +23,11 @@ from relation_adapter.model.velocity import Conditions
 from relation_adapter.pipeline import RelationPipeline
 from relation_adapter.pipeline.flow_loop import Phases, Run, denoise, set_times
 from relation_adapter.train.loss import encode_batch, flow_errors, read_relation, read_text
+from relation_adapter.train.online import encoded
 from relation_adapter.train.presets import TrainConfig
+from relation_adapter.train.shares import moved
 from relation_adapter.train.sheets import decoded, quad_pictures, sheet
+from relation_adapter.train.sources import open_quads
 
 VALIDATION_SEED = 1_000_000  # added to the run's seed; training seeds its batches with (seed, step)
 BATCHES = 4
@@ -32,13 +37,13 @@ FLOOR = 1e-4  # in squares of [-1, 1]: of what doing nothing costs, where an edi
 
 
 @torch.no_grad()
-def validate(components: Components, batches: ProceduralBatches | CachedBatches | None) -> dict[str, Any]:
+def validate(components: Components, batches: ProceduralBatches | BucketBatches | None) -> dict[str, Any]:
     """Error over that of doing nothing at t = 1, over all quads and per task. batches: as `held_out` gives them."""
     if batches is None:
         return {"validation": None, "per_task": {}}
     errors: dict[str, list[float]] = defaultdict(list)
     for index in range(BATCHES):
-        batch = batches[index]
+        batch = moved(encoded(components, batches[index]), components.transformer.device)
         found = flow_errors(components, batch, torch.ones(len(batch)), torch.Generator().manual_seed(index))
         for task, ratio in zip(batch.tasks, (found / (batch.change + FLOOR)).tolist(), strict=True):
             errors[task].append(ratio)
@@ -46,25 +51,26 @@ def validate(components: Components, batches: ProceduralBatches | CachedBatches 
     return {"validation": round(float(np.mean(list(per_task.values()))), 4), "per_task": per_task}
 
 
-def held_out(config: TrainConfig) -> ProceduralBatches | CachedBatches | None:
-    """Quads that training never sees; of a cache those held out, None where it has none."""
+def held_out(config: TrainConfig) -> ProceduralBatches | BucketBatches | None:
+    """Quads that training never sees; of a cache or a file those held out, None where it has none."""
     seed = config.seed + VALIDATION_SEED
-    if config.cache is None:
+    if config.cache is None and config.quads is None:
         mix = replace(config.data, shapes=((config.data.size, config.data.size),), two_pairs=0.0)
         return ProceduralBatches(mix, config.batch, BATCHES, seed)
     try:
-        return CachedBatches(FeatureCache(config.cache, HELD_OUT), config.batch, BATCHES, seed)
+        return BucketBatches(open_quads(config, HELD_OUT), config.batch, BATCHES, seed)
     except UsageError:
         return None
 
 
 @torch.no_grad()
-def validation_sheet(components: Components, batch: Batch | FeatureBatch) -> Image.Image:
+def validation_sheet(components: Components, drawn: Batch | FeatureBatch | PictureBatch) -> Image.Image:
     """The first quads of a batch edited with all of the design's steps; the titles tell the error of each.
 
     The error is that of the latents over the error of doing nothing.
     """
-    count = min(DRAWN, len(batch))
+    count = min(DRAWN, len(drawn))
+    batch = moved(encoded(components, drawn), components.transformer.device)
     seen = first_quads(batch if isinstance(batch, FeatureBatch) else encode_batch(components, batch), count)
     results = edited(components, seen)
     errors = (results.float() - seen.target[:, 0].float()).square().mean(dim=(1, 2, 3)) / (seen.change + FLOOR)
