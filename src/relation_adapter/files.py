@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +51,29 @@ def write_whole(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
+@contextmanager
+def writing_whole_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder of files: yield a new folder to write to, which then becomes `path`, not yet there."""
+    part = path.parent / f".{secrets.token_hex(8)}{PART_SUFFIX}"
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for file in part.iterdir():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
 def remove_parts(folder: Path) -> None:
     """Remove the temporary files that a killed writer left in `folder`; only while no other process writes there."""
     for part in folder.glob(f".*{PART_SUFFIX}"):
-        part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def reason(error: BaseException) -> str:

@@ -6,7 +6,8 @@ The batch of a step is a function of (seed, step) alone, so a resumed run, and a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from relation_adapter.procedural import Task, tasks
 from relation_adapter.procedural import task as lookup
 from relation_adapter.procedural.pixels import Picture
 from relation_adapter.procedural.scenes import draw_scene_picture
+
+AnyBatch = TypeVar("AnyBatch")  # a dataclass of tensors and tuples, with one item for every quad
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class ProceduralBatches(Dataset[Batch]):
             tasks=names,
         )
 
+    def part(self, step: int, where: slice) -> Batch:
+        """Some quads of the batch of a step."""
+        return quads_of(self[step], where)
+
     def _pool(self, rng: np.random.Generator, square: bool) -> Sequence[Task]:
         """The tasks to draw one quad's from."""
         if square and self.scene_tasks and rng.random() < self.mix.scene_share:
@@ -103,6 +110,13 @@ class ProceduralBatches(Dataset[Batch]):
         if square:
             return task.name, exemplars, task.draw_pair(rng, params, self.mix.size)
         return task.name, exemplars, task.make_pair(_draw_shaped(rng, shape), params)
+
+
+def quads_of(batch: AnyBatch, where: slice) -> AnyBatch:
+    """Some quads of a batch."""
+    given: Any = batch
+    some: AnyBatch = replace(given, **{name: value[where] for name, value in vars(batch).items() if value is not None})
+    return some
 
 
 def _keeps_shape(task: Task) -> bool:

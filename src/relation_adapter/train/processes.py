@@ -1,0 +1,61 @@
+"""The processes of a run: one alone, or as many as `accelerate launch` starts, with what it is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+
+from relation_adapter.model.components import Components
+from relation_adapter.train.presets import TrainConfig
+
+
+class Trained(nn.Module):
+    """Transformer and adapter as one module.
+
+    Whatever is done with them is done inside `forward`: what spreads weights over processes brings them together for
+    it, and sees what gradients are to be exchanged.
+    """
+
+    def __init__(self, components: Components) -> None:
+        super().__init__()
+        self.transformer, self.adapter = components.transformer, components.adapter
+        self.components = components
+
+    def forward(self, function: Callable[..., Any], *given: Any) -> Any:
+        return function(self.components, *given)
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Of all GPUs that were launched for, else of the CPU.
+
+    Its mixed precision stays off: what is computed in bfloat16 is the run's to say, see `loop`, and not the machine's.
+    """
+    unused = DistributedDataParallelKwargs(
+        find_unused_parameters=True,  # a batch in which every quad has text leaves the learned null aside
+        gradient_as_bucket_view=True,
+        broadcast_buffers=False,
+    )
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",
+        gradient_accumulation_steps=config.accumulate,
+        kwargs_handlers=[unused],
+    )
+
+
+def place_frozen(components: Components, device: torch.device) -> None:
+    """Move the parts that are never trained, encoders for instance, to a device."""
+    for name, part in vars(components).items():
+        if isinstance(part, nn.Module) and name not in ("transformer", "adapter"):
+            part.to(device)
+
+
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether the flag is set in any process; each of them asks, and gets the same answer."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)).item())
