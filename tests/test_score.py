@@ -17,6 +17,7 @@ from relation_adapter.evaluate.generate import generate
 from relation_adapter.evaluate.metrics import METRICS, mse, psnr, ssim
 from relation_adapter.evaluate.rows import absolute_rows, read_rows
 from relation_adapter.evaluate.score import Scored, read_how, score
+from relation_adapter.evaluate.seen import Metric
 
 RNG = np.random.default_rng(0)
 
@@ -78,7 +79,7 @@ def test_what_is_scored_is_not_scored_again_and_a_new_metric_adds_its_columns(ba
 
 def test_a_score_made_in_another_way_is_made_anew(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     score(batch, ["mse", "psnr"])
-    other = metrics.Metric(("psnr",), lambda: lambda seen: {"psnr": 7.0}, "seven")
+    other = Metric(("psnr",), lambda _: lambda seen: {"psnr": 7.0}, "seven")
     monkeypatch.setitem(METRICS, "psnr", other)
     assert score(batch, ["psnr"]).done == 2
     assert [row["psnr"] for row in read_rows(batch)[:2]] == [7.0, 7.0]
@@ -128,11 +129,11 @@ def test_the_command_edits_scores_and_says_the_means(batch: Path, capsys: pytest
     assert main(["evaluate", "score", str(out), "--metrics", "mse"]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [str(out / "rows.jsonl")] * 2
-    assert "2 scored, 0 failed, 0 scored before, 1 without a target or an output" in said.err
+    assert "2 scored, 0 failed, 0 scored before, 1 that none of the metrics is for" in said.err
     assert "mean over 2 tasks" in said.err
     assert all(row["mse"] == row["nothing_mse"] for row in read_rows(out)[:2])
 
 
 def test_the_metrics_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "score", "anywhere", "--metrics", "list"]) == 0
-    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == list(METRICS)
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [*METRICS, "fid", "kid"]

@@ -3,45 +3,84 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from relation_adapter.cli.say import result, say
+from relation_adapter.cli.say import quiet_loading, result, say
 from relation_adapter.evaluate import score as scoring
-from relation_adapter.evaluate.metrics import DEFAULT, METRICS
+from relation_adapter.evaluate import sets
+from relation_adapter.evaluate.metrics import DEFAULT, METRICS, choose, expanded
+from relation_adapter.evaluate.networks import Networks
 from relation_adapter.evaluate.rows import ROWS_NAME, latest_rows
 from relation_adapter.evaluate.stats import mean
+from relation_adapter.hub import Places
 
 
 def score(options: Namespace) -> int:
     """Score batches; 1 where some pictures could not be read."""
+    given = dict(text.split("=", 1) for text in options.network)
+    networks = Networks(Places(folder=options.weights, offline=options.offline), given)
     if options.metrics == ["list"]:
         for name, metric in METRICS.items():
-            result(f"{name}: {', '.join(metric.columns)}; {metric.how}")
+            result(f"{name}: {', '.join(metric.columns)}; {metric.told(networks)}")
+        for name in sets.SET_METRICS:
+            result(f"{name}: {sets.SETS_NAME}; {sets.HOW}; {networks.told('inception')}")
         return 0
-    names = options.metrics or DEFAULT
-    return max([_score(folder, names) for folder in options.folders])
+    names = expanded(options.metrics or DEFAULT)
+    of_rows = [name for name in names if name not in sets.SET_METRICS]
+    choose(of_rows)  # a wrong name is told before anything is scored
+    if any(METRICS[name].network for name in of_rows):
+        quiet_loading()
+    failed = 0
+    for folder in options.folders:
+        if of_rows:
+            failed += _score_rows(folder, of_rows, networks)
+        if of_sets := [name for name in names if name in sets.SET_METRICS]:
+            _score_sets(folder, of_sets, networks)
+    return 1 if failed else 0
 
 
-def _score(folder: Path, names: list[str]) -> int:
-    with tqdm(unit="row", dynamic_ncols=True, disable=None) as bar:
-
-        def progress(number: int, count: int) -> None:
-            bar.total = count
-            bar.update()
-
-        summary = scoring.score(folder, names, progress)
+def _score_rows(folder: Path, names: Sequence[str], networks: Networks) -> int:
+    """The number of rows that failed."""
+    with _bar() as progress:
+        summary = scoring.score(folder, names, progress, networks)
     result(folder / ROWS_NAME)
     for line in summary.failed:
         say(line)
     say(
         f"{folder}: {summary.done} scored, {len(summary.failed)} failed, {summary.skipped} scored before, "
-        f"{summary.without} without a target or an output"
+        f"{summary.without} that none of the metrics is for"
     )
     rows = latest_rows(folder)
     for column in (column for name in names for column in METRICS[name].columns):
         found = mean(rows, column)
         if found is not None:
             say(f"{column} {found.value:.4f} ({found.low:.4f} to {found.high:.4f}, mean over {found.tasks} tasks)")
-    return 1 if summary.failed else 0
+    return len(summary.failed)
+
+
+def _score_sets(folder: Path, names: Sequence[str], networks: Networks) -> None:
+    with _bar() as progress:
+        found: dict[str, Any] = sets.score_sets(folder, names, progress, networks)
+    result(folder / sets.SETS_NAME)
+    for name in names:
+        groups = [
+            f"{group} {one['value']:.4f} ({one['pictures']})" for group, one in found[name].items() if group != "how"
+        ]
+        say(f"{name} (pictures): {', '.join(groups) or f'none, below {sets.LEAST} outputs with a target'}")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar that grows with every row."""
+    with tqdm(unit="row", dynamic_ncols=True, disable=None) as bar:
+
+        def progress(number: int, count: int) -> None:
+            bar.total = count
+            bar.update()
+
+        yield progress

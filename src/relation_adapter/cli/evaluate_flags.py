@@ -21,9 +21,13 @@ The same command again goes on where it was stopped."""
 SCORE = """\
 Add scores to every row of one or more batches: how near each output comes to its target.
 
-  relation-adapter evaluate score runs/mini/ --metrics mse,psnr,ssim
+  relation-adapter evaluate score runs/mini/
+  relation-adapter evaluate score runs/mini/ runs/identity/ --metrics pixels,dense
+  relation-adapter evaluate score runs/mini/ --metrics lpips,clip_i,delta_cosine,fid --weights WEIGHTS/ --offline
+  relation-adapter evaluate score runs/mini/ --metrics list
 
-What is scored already stays. The columns go into rows.jsonl; metrics.json says how each was made."""
+What is scored already stays. The columns go into rows.jsonl, and metrics.json says how each was made; fid and kid,
+which are of all outputs together, go into sets.json. See docs/evaluation.md."""
 
 
 def add(commands: Any, command: flags.Command) -> None:
@@ -31,7 +35,21 @@ def add(commands: Any, command: flags.Command) -> None:
     score = commands.add_parser("score", help="scores of what was made", description=SCORE)
     score.add_argument("folders", nargs="+", type=flags.path, metavar="FOLDER", help="a folder of `evaluate generate`")
     score.add_argument(
-        "--metrics", type=_names, metavar="NAME,...", help="default: mse,psnr,ssim; `--metrics list` names all"
+        "--metrics",
+        type=_names,
+        metavar="NAME,...",
+        help="names, or the groups pixels, networks and dense; default: pixels; `--metrics list` says what each is",
+    )
+    places = score.add_argument_group("the networks of metrics that look through one")
+    places.add_argument("--weights", type=flags.path, metavar="FOLDER", help="where downloaded ones lie")
+    places.add_argument("--offline", action="store_true", help="fetch nothing")
+    places.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        type=flags.assignment,
+        metavar="NAME=PLACE",
+        help="another one than the published, as clip=openai/clip-vit-base-patch32, or a path; repeatable",
     )
     score.set_defaults(run=command("evaluate", "score"), stopped=flags.GO_ON)
     judge_flags.add(commands, command)

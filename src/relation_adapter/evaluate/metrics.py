@@ -1,4 +1,4 @@
-"""What a row is scored by: metrics by name, each a few columns from the pictures of one row.
+"""What a row is scored by: metrics by name, each a few columns from the pictures of one row; those of pixels.
 
 Pictures are compared as RGB in [0, 1], without any colour management. The size rule: the target's size counts; an
 output or a source of another size is brought to it first (`images.resize`); a quad without target has no such score.
@@ -6,67 +6,17 @@ output or a source of another size is brought to it first (`images.resize`); a q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 
 from relation_adapter.errors import MissingExtraError, UsageError
-from relation_adapter.images import Unit, open_picture, resize, to_unit
+from relation_adapter.evaluate.dense import DENSE
+from relation_adapter.evaluate.perceptual import PERCEPTUAL
+from relation_adapter.evaluate.seen import Metric, Scores, Seen
+from relation_adapter.images import Unit
 
-Scores = Mapping[str, float]
-Scorer = Callable[["Seen"], Scores]
 PSNR_MOST = 100.0  # dB; what two equal pictures get, so that means stay finite
-
-
-class Seen:
-    """The pictures of one row, each opened when a metric first asks for it."""
-
-    def __init__(self, paths: Mapping[str, Path | None]) -> None:
-        self.paths = paths
-
-    def picture(self, name: str) -> Image.Image:
-        """before, after, source, target or output, at its own size. Raises PictureError; UsageError without one."""
-        path = self.paths.get(name)
-        if path is None:
-            raise UsageError(f"the quad has no {name}")
-        return open_picture(path)
-
-    @cached_property
-    def target(self) -> Unit:
-        """(H, W, 3) in [0, 1]."""
-        return to_unit(self.picture("target"))
-
-    @cached_property
-    def output(self) -> Unit:
-        """At the target's size."""
-        return self._fitted("output")
-
-    @cached_property
-    def source(self) -> Unit:
-        """At the target's size."""
-        return self._fitted("source")
-
-    def _fitted(self, name: str) -> Unit:
-        height, width = self.target.shape[:2]
-        return to_unit(resize(self.picture(name), (width, height)))
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What it adds to a row, how that is made, and whether a row without target can have it.
-
-    load: makes the scorer, once a run and only where there is a row to score. how: what a number depends on beside the
-    pictures; another `how` makes a score stale.
-    """
-
-    columns: tuple[str, ...]
-    load: Callable[[], Scorer]
-    how: str
-    needs_target: bool = True
 
 
 def mse(first: Unit, second: Unit) -> float:
@@ -119,19 +69,26 @@ def _ssim(seen: Seen) -> Scores:
     return {"ssim": ssim(seen.output, seen.target)}
 
 
-METRICS: dict[str, Metric] = {
-    "mse": Metric(("mse", "nothing_mse"), lambda: _pixels, "mean over RGB in [0, 1] at the target's size"),
-    "psnr": Metric(("psnr",), lambda: _psnr, "dB, peak 1, of mse; at most 100"),
-    "ssim": Metric(("ssim",), lambda: _ssim, "Gaussian window of 11, sigma 1.5, mean over RGB in [0, 1]"),
+PIXELS: dict[str, Metric] = {
+    "mse": Metric(("mse", "nothing_mse"), lambda _: _pixels, "mean over RGB in [0, 1] at the target's size"),
+    "psnr": Metric(("psnr",), lambda _: _psnr, "dB, peak 1, of mse; at most 100"),
+    "ssim": Metric(("ssim",), lambda _: _ssim, "Gaussian window of 11, sigma 1.5, mean over RGB in [0, 1]"),
 }
-DEFAULT = ("mse", "psnr", "ssim")
+METRICS: dict[str, Metric] = {**PIXELS, **PERCEPTUAL, **DENSE}
+DEFAULT = tuple(PIXELS)
+GROUPS = {"pixels": DEFAULT, "networks": tuple(PERCEPTUAL), "dense": tuple(DENSE)}
+
+
+def expanded(names: Iterable[str]) -> list[str]:
+    """Names of metrics, those of groups written out, each once."""
+    return list(dict.fromkeys(metric for name in names for metric in GROUPS.get(name, (name,))))
 
 
 def choose(names: Iterable[str]) -> dict[str, Metric]:
-    """The metrics of these names. Raises UsageError on a name that is none."""
+    """The metrics of these names and groups. Raises UsageError on a name that is none."""
     chosen: dict[str, Metric] = {}
-    for name in names:
+    for name in expanded(names):
         if name not in METRICS:
-            raise UsageError(f"no metric is called {name!r}; there are: {', '.join(METRICS)}")
+            raise UsageError(f"no metric is called {name!r}; there are: {', '.join((*METRICS, *GROUPS))}")
         chosen[name] = METRICS[name]
     return chosen

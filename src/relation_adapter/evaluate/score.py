@@ -12,8 +12,10 @@ from pathlib import Path
 
 from relation_adapter.data.schema import PICTURES
 from relation_adapter.errors import InputError, PictureError
-from relation_adapter.evaluate.metrics import DEFAULT, Metric, Scorer, Seen, choose
+from relation_adapter.evaluate.metrics import DEFAULT, choose
+from relation_adapter.evaluate.networks import Networks
 from relation_adapter.evaluate.rows import Row, append_row, latest_rows, open_rows, write_rows
+from relation_adapter.evaluate.seen import Metric, Scorer, Seen
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 
 HOW_NAME = "metrics.json"
@@ -31,30 +33,45 @@ class Scored:
     failed: tuple[str, ...] = ()
 
 
-def score(folder: Path, names: Sequence[str] = DEFAULT, progress: Progress | None = None) -> Scored:
+def score(
+    folder: Path,
+    names: Sequence[str] = DEFAULT,
+    progress: Progress | None = None,
+    networks: Networks | None = None,
+) -> Scored:
     """Add the columns of these metrics to every row of `folder/rows.jsonl` that has an output and lacks them.
 
     A column that was made in another way (`metrics.json`) is made anew. A row without output has no scores, one without
-    target those that need none. The same call again goes on where it was stopped; a picture that cannot be read fails
-    its row alone. progress(number, count) is called after every row. Raises InputError without a batch there,
-    UsageError on an unknown metric or while another process works in the folder.
+    target those that need none, and what is for some tasks only those rows have; a column is None where a picture shows
+    nothing to score. The same call again goes on where it was stopped; a picture that cannot be read fails its row
+    alone. progress(number, count) is called after every row. networks: where those of the metrics are looked for.
+
+    Raises:
+        InputError: there is no batch in the folder, or the disk refuses.
+        UsageError: an unknown metric, or another process works in the folder.
+        WeightsError, MissingExtraError: a network, or a library, that is not there; what is scored stays.
     """
-    metrics = choose(names)
+    metrics, networks = choose(names), networks or Networks()
+    how = {column: metric.told(networks) for metric in metrics.values() for column in metric.columns}
     with locked_folder(folder):
         remove_parts(folder)
-        rows = _without_stale(latest_rows(folder), folder, metrics)
+        rows = _without_stale(latest_rows(folder), read_how(folder), how)
         write_rows(folder, rows)
-        add_how(folder, {column: metric.how for metric in metrics.values() for column in metric.columns})
+        add_how(folder, how)
         wanted = {index: _missing(row, metrics) for index, row in enumerate(rows)}
         todo = [index for index, missing in wanted.items() if missing]
-        failed = _score(folder, rows, {index: wanted[index] for index in todo}, progress)
+        failed = _score(folder, rows, {index: wanted[index] for index in todo}, networks, progress)
         write_rows(folder, rows)
-    without = sum(not any(_possible(row, metric) for metric in metrics.values()) for row in rows)
+    without = sum(not any(metric.fits(row) for metric in metrics.values()) for row in rows)
     return Scored(len(todo) - len(failed), len(rows) - without - len(todo), without, tuple(failed))
 
 
 def _score(
-    folder: Path, rows: list[Row], wanted: Mapping[int, Mapping[str, Metric]], progress: Progress | None
+    folder: Path,
+    rows: list[Row],
+    wanted: Mapping[int, Mapping[str, Metric]],
+    networks: Networks,
+    progress: Progress | None,
 ) -> list[str]:
     """Score the wanted rows in place and on disk, each once it is done; what failed, a line each."""
     scorers: dict[str, Scorer] = {}
@@ -64,8 +81,9 @@ def _score(
             seen = Seen({name: folder / rows[index][name] for name in (*PICTURES, "output") if rows[index].get(name)})
             try:
                 for name, metric in metrics.items():
-                    scorer = scorers[name] = scorers.get(name) or metric.load()
-                    rows[index] |= {column: round(value, DIGITS) for column, value in scorer(seen).items()}
+                    scorer = scorers[name] = scorers.get(name) or metric.load(networks)
+                    found = {column: round(value, DIGITS) for column, value in scorer(seen).items()}
+                    rows[index] |= {column: found.get(column) for column in metric.columns}
             except PictureError as error:
                 failed.append(str(error))
             append_row(file, rows[index])
@@ -74,28 +92,18 @@ def _score(
     return failed
 
 
-def _possible(row: Row, metric: Metric) -> bool:
-    return bool(row.get("output")) and (bool(row.get("target")) or not metric.needs_target)
-
-
 def _missing(row: Row, metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """The metrics that this row can have and lacks."""
     return {
         name: metric
         for name, metric in metrics.items()
-        if _possible(row, metric) and any(column not in row for column in metric.columns)
+        if metric.fits(row) and any(column not in row for column in metric.columns)
     }
 
 
-def _without_stale(rows: Sequence[Row], folder: Path, metrics: Mapping[str, Metric]) -> list[Row]:
+def _without_stale(rows: Sequence[Row], then: Mapping[str, str], now: Mapping[str, str]) -> list[Row]:
     """The rows without those columns that an earlier call made in another way."""
-    then = read_how(folder)
-    stale = {
-        column
-        for metric in metrics.values()
-        for column in metric.columns
-        if column in then and then[column] != metric.how
-    }
+    stale = {column for column, how in now.items() if then.get(column, how) != how}
     return [{name: value for name, value in row.items() if name not in stale} for row in rows]
 
 

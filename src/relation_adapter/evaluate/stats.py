@@ -86,7 +86,7 @@ def where(rows: Iterable[Row], **fields: Any) -> list[Row]:
 
 
 def quad_key(row: Row) -> tuple[Any, ...]:
-    """What the rows of one quad share, whatever editor made them: its pictures (absolute, `read_scored`) and words."""
+    """What the rows of one quad share, whatever editor made them: its pictures (`absolute_rows`) and words."""
     return tuple(row.get(name) for name in ("before", "after", "source", "instruction"))
 
 
