@@ -33,6 +33,7 @@ WORTH = 0.85  # of the error on what is kept out: above it the relation is left 
 MIRRORS = 1.25  # times the error of the plain picture, above which an edit is taken to know left from right
 FLOOR = 1e-3  # in squares of latents: what counts as no change at all
 LORA_NAME = "tuned"
+PLAIN, MIRRORED = slice(0, 1), slice(1, 2)  # rows of an Example
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,16 @@ def tune(
 ) -> Tuned:
     """Fit what the (before, after) pairs show, all of one edit. The pipeline's own weights are frozen and not changed.
 
-    With `lora_rank` the relation stays as encoded, and the transformer has a new LoRA called `tuned`. name, preparation:
-    as for `encode_relation`. instruction: as it will be given when editing. Where fitting does not pay, the relation is
-    as `encode_relation` gives it.
+    With `lora_rank` the relation stays as encoded, and the transformer has a new LoRA called `tuned`. Where fitting
+    does not pay, the relation is as `encode_relation` gives it, and the LoRA changes nothing. instruction: as it will
+    be given when editing. name, preparation: as for `encode_relation`.
     """
     tuning = tuning or Tuning()
     pipe.transformer.requires_grad_(False)
     pipe.adapter.requires_grad_(False)
     relation = pipe.encode_relation(pairs, name, preparation)
-    fitting = _Fitting(pipe, relation, [_example(pipe, pair, tuning.seed + n) for n, pair in enumerate(pairs)])
-    fitting.condition = encode_texts_once(pipe, instruction)
+    examples = [_example(pipe, pair, tuning.seed + number) for number, pair in enumerate(pairs)]
+    fitting = _Fitting(pipe, relation, examples, instruction)
     if tuning.lora_rank:
         parameters, rate = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
     else:
@@ -102,22 +103,18 @@ def tune(
     return Tuned(replace(relation, provenance={**relation.provenance, "tuned": told}), before, after, step)
 
 
-def encode_texts_once(pipe: RelationPipeline, instruction: str | None) -> tuple[Tensor, Tensor]:
-    """Text (1, T, J) and pooled text (1, P) of one instruction, without a gradient."""
-    with torch.no_grad():
-        text, pooled = encode_texts(pipe, [instruction], pipe._execution_device)
-    return text.detach(), pooled.detach()
-
-
 class _Fitting:
     """The tokens and the vector of one relation, or weights elsewhere, brought nearer to what the examples show."""
 
-    def __init__(self, pipe: RelationPipeline, relation: Relation, examples: Sequence[Example]) -> None:
+    def __init__(
+        self, pipe: RelationPipeline, relation: Relation, examples: Sequence[Example], instruction: str | None
+    ) -> None:
         self.pipe, self.design, self.first, self.examples = pipe, pipe.design, relation, examples
         device = pipe._execution_device
         self.tokens = relation.tokens.to(device, torch.float32)
         self.vector = None if relation.vector is None else relation.vector.to(device, torch.float32)
-        self.condition: tuple[Tensor, Tensor]
+        with torch.no_grad():
+            self.text, self.pooled = encode_texts(pipe, [instruction], device)
         # Where a flow starts from noise, single times would say little.
         self.checked = (1.0,) if self.design.start == "source" else (0.9, 0.7, 0.5, 0.3)
 
@@ -134,20 +131,22 @@ class _Fitting:
 
     def run(self, parameters: Sequence[nn.Parameter], tuning: Tuning, rate: float) -> tuple[int, float, float]:
         """Fit, and leave the parameters at the best step; that step, the first error and the last."""
-        errors = self.held_out()
-        mirrored = errors[1] < MIRRORS * errors[0]
-        best, kept, first = errors[0], 0, errors[0]
+        first, mirrored = self.held_out(PLAIN), self.held_out(MIRRORED)
+        sides = (PLAIN, MIRRORED) if mirrored < MIRRORS * first else (PLAIN,)
+        turns = [(example, side) for example in self.examples for side in sides]
+        best, kept = first, 0
         values = [parameter.detach().clone() for parameter in parameters]
         start = values
         optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
         for step in tqdm(range(1, tuning.steps + 1), unit="step", leave=False, disable=None):
             optimizer.param_groups[0]["lr"] = rate * min(1.0, step / WARMUP)
-            loss = self._loss(self.examples[step % len(self.examples)], mirrored, tuning.seed + step)
+            example, side = turns[step % len(turns)]
+            loss = self._loss(example, side, tuning.seed + step)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if step % CHECK_EVERY == 0 or step == tuning.steps:
-                if (error := self.held_out()[0]) < best:
+                if (error := self.held_out(PLAIN)) < best:
                     best, kept, values = error, step, [parameter.detach().clone() for parameter in parameters]
                 elif step - kept >= PATIENCE:
                     break
@@ -158,46 +157,44 @@ class _Fitting:
                 parameter.copy_(value)
         return kept, first, best
 
-    def _loss(self, example: Example, mirrored: bool, seed: int) -> Tensor:
+    def _loss(self, example: Example, side: slice, seed: int) -> Tensor:
         """Of the part that is fitted: the error over that of doing nothing."""
-        rng, count = torch.Generator().manual_seed(seed), 2 if mirrored else 1
+        rng = torch.Generator().manual_seed(seed)
         sampling = "near_one" if self.design.start == "source" else "uniform"
-        errors, nothing = self._errors(example, flow.sample_times(count, sampling, rng), rng)
-        seen = 1 - example.held[:count]
+        errors, nothing = self._errors(example, side, flow.sample_times(1, sampling, rng), rng)
+        seen = 1 - example.held[side]
         return (errors * seen).sum() / ((nothing * seen).sum() + FLOOR)
 
     @torch.no_grad()
-    def held_out(self) -> tuple[float, float]:
-        """The error over that of doing nothing on what is kept out: plain, and mirrored."""
-        found, nothings = torch.zeros(2), torch.zeros(2)  # plain, mirrored
+    def held_out(self, side: slice) -> float:
+        """The error over that of doing nothing, on what is kept out of all examples."""
+        found, nothings = 0.0, 0.0
         for example in self.examples:
             for time in self.checked:
-                errors, nothing = self._errors(example, torch.full((2,), time), torch.Generator().manual_seed(0))
-                found += (errors * example.held).sum(dim=1).cpu()
-                nothings += (nothing * example.held).sum(dim=1).cpu()
-        plain, mirrored = (found / (nothings + FLOOR)).tolist()
-        return plain, mirrored
+                rng = torch.Generator().manual_seed(0)
+                errors, nothing = self._errors(example, side, torch.tensor([time]), rng)
+                found += (errors * example.held[side]).sum().item()
+                nothings += (nothing * example.held[side]).sum().item()
+        return found / (nothings + FLOOR)
 
-    def _errors(self, example: Example, t: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Squared errors (B, L) of the velocity, and those of doing nothing; as many rows as there are times."""
-        count = len(t)
-        source, target = example.source[:count], example.target[:count]
+    def _errors(self, example: Example, side: slice, t: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Squared errors (1, L) of the velocity at t (1,), and those of doing nothing."""
+        source, target = example.source[side], example.target[side]
         start = source if self.design.start == "source" else torch.randn(target.shape, generator=noise).to(target)
-        text, pooled = (value.expand(count, *value.shape[1:]) for value in self.condition)
+        relations = [self._keys_values()]
         given = Conditions(
-            source, example.rows, example.columns, text, pooled, [self._keys_values(count)], self.design.guidance
+            source, example.rows, example.columns, self.text, self.pooled, relations, self.design.guidance
         )
         t = t.to(source.device)
         predicted = velocity(self.pipe.transformer, self.design, flow.mix(target, start, t), t, given)
         wanted = flow.velocity_target(target, start)
-        changed = (source - target) if self.design.start == "source" else wanted
+        changed = source - target if self.design.start == "source" else wanted
         return (predicted.float() - wanted.float()).square().mean(dim=2), changed.float().square().mean(dim=2)
 
-    def _keys_values(self, count: int) -> RelationKeysValues:
+    def _keys_values(self) -> RelationKeysValues:
         adapter = self.pipe.adapter
-        tokens = self.tokens.to(adapter.dtype).expand(count, -1, -1)
-        vector = None if self.vector is None else self.vector.to(adapter.dtype).expand(count, -1)
-        keys_values: RelationKeysValues = adapter.keys_values(tokens, vector)
+        vector = None if self.vector is None else self.vector.to(adapter.dtype)
+        keys_values: RelationKeysValues = adapter.keys_values(self.tokens.to(adapter.dtype), vector)
         return keys_values
 
 
