@@ -207,6 +207,21 @@ def test_what_cannot_be_judged_is_counted(batches: tuple[Path, Path], capsys: py
     assert read_judged(white.with_name("judged"))[0]["why"].endswith("give a PNG, JPEG or WebP file")
 
 
+def test_results_of_another_program_can_be_judged(tmp_path: Path) -> None:
+    quads = make_quads(tmp_path, 2)
+    (tmp_path / "theirs" / "out").mkdir(parents=True)
+    lines = []
+    for number, line in enumerate(quads.read_text().splitlines()):
+        noise(16, 16, number).save(tmp_path / "theirs" / "out" / f"{number}.png")
+        quad = {name: f"../{value}" for name, value in json.loads(line).items() if value.endswith(".png")}
+        lines.append(json.dumps(quad | {"output": f"out/{number}.png"}) + "\n")
+    (tmp_path / "theirs" / "rows.jsonl").write_text("".join([*lines, '{"output": "out/0.png"}\n']))
+    with serving(FakeVlm(answer=biased)) as fake:
+        assert run(fake, tmp_path / "theirs") == 0
+    assert [row.get("gpt_c") is None for row in read_rows(tmp_path / "theirs")[:2]] == [False, False]
+    assert read_judged(tmp_path / "theirs" / "judge")[0]["model"] == "theirs"
+
+
 def test_scores_of_two_kinds_never_meet(
     batches: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ twice: answers are found in the journal again by the content of the pictures, th
 from __future__ import annotations
 
 import functools
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -132,11 +133,12 @@ def put_columns(folder: Path, rows: Sequence[Row], how: str) -> None:
     rows: as `sides` gives them. how: told in `metrics.json`. Raises InputError; UsageError where another process works
     in the folder.
     """
-    names = COLUMNS["single"]
-    scores = {Path(row["output"]).name: {name: row[name] for name in names} for row in rows if row["error"] is None}
+    names, base = COLUMNS["single"], os.path.realpath(folder)
+    scores = {row["output"]: {name: row[name] for name in names} for row in rows if row["error"] is None}
     with locked_folder(folder):
         kept = [{name: value for name, value in row.items() if name not in names} for row in latest_rows(folder)]
-        write_rows(folder, [row | scores.get(row.get("output") or "", {}) for row in kept])
+        places = [os.path.normpath(os.path.join(base, row.get("output") or "")) for row in kept]
+        write_rows(folder, [row | scores.get(place, {}) for row, place in zip(kept, places, strict=True)])
         add_how(folder, dict.fromkeys(names, how))
 
 

@@ -115,7 +115,7 @@ def _side(row: Row, mode: Mode, place: str) -> Row:
 class Found:
     """What there is to judge: one row a quad with every editor's `output` and `model`, under PLACES.
 
-    without: quads that lack an editor's output; alone: rows of quads that the other batch does not have.
+    without: quads that lack a picture, as where an edit failed; alone: rows of quads that the other batch lacks.
     """
 
     rows: list[Row]
@@ -131,12 +131,11 @@ def to_judge(folders: Sequence[Path]) -> Found:
     rows = []
     for key in shared:
         made = [batch[key] for batch in batches]
-        if all(row.get("output") and row.get("error") is None for row in made):
-            editors = zip(PLACES[mode], made, strict=True)
-            own: dict[str, Any] = {
-                f"{place}{name}": row[name] for place, row in editors for name in ("output", "model")
-            }
-            rows.append({name: made[0].get(name) for name in SHARED} | own)
+        if all(row.get("error") is None and all(row.get(name) for name in (*PATHS, "output")) for row in made):
+            row = {name: made[0].get(name) for name in SHARED}
+            for place, folder, one in zip(PLACES[mode], folders, made, strict=True):
+                row |= {f"{place}output": one["output"], f"{place}model": one.get("model") or folder.name}
+            rows.append(row)
     if not rows:
         what = "both have a result of" if mode == "paired" else "has a result"
         raise InputError(f"{' and '.join(map(str, folders))}: no quad that {what}; edit the same quads first")
