@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from relation_adapter.cli.say import result, say
 from relation_adapter.data.importing import PAIRS_NAME, Imported, import_pairs
 from relation_adapter.data.sources.forms import HUB, form_of, read_form
-from relation_adapter.data.sources.found import Reader, Unusable
+from relation_adapter.data.sources.found import Reader
 from relation_adapter.data.sources.hub_datasets import read_hub
 from relation_adapter.errors import UsageError
 
@@ -25,7 +24,7 @@ def run(options: Namespace) -> int:
     source, settings = _source(options)
     given = {name: getattr(options, name) for name in GIVEN if getattr(options, name) is not None}
     with tqdm(unit="pair", dynamic_ncols=True, disable=None) as bar:
-        done = import_pairs(_with(source, given), options.out, settings | given, say, options.workers, bar.update)
+        done = import_pairs(source, options.out, settings, say, options.workers, bar.update, given)
     result(options.out / PAIRS_NAME)
     _report(done)
     return 1 if done.unusable else 0
@@ -43,12 +42,6 @@ def _source(options: Namespace) -> tuple[Reader, dict[str, object]]:
         raise UsageError(f"{path}: no such file or folder; check the path, or use --form {HUB} for one on the hub")
     form = options.form or form_of(path)
     return read_form(path, form), {"source": str(path.resolve()), "form": form}
-
-
-def _with(source: Reader, given: dict[str, str]) -> Reader:
-    """Pairs with what is given for all of them."""
-    for one in source:
-        yield one if isinstance(one, Unusable) else replace(one, texts={**one.texts, **given})
 
 
 def _report(done: Imported) -> None:

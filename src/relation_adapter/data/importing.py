@@ -12,20 +12,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from relation_adapter.data.ordered import in_order
-from relation_adapter.data.pairs import PairRow, write_pairs
+from relation_adapter.data.pairs import PairRow, pair_values, write_pairs
+from relation_adapter.data.rows import plain_text, word
+from relation_adapter.data.schema import WORDS
 from relation_adapter.data.sources.found import PICTURES_NAME, SETTINGS_NAME, Found, Picture, Reader, Unusable
-from relation_adapter.errors import PictureError, UsageError
+from relation_adapter.errors import PictureError, QuadsError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
 from relation_adapter.images import READ_FORMATS, open_picture, quick_png
 
 PAIRS_NAME = "pairs.jsonl"
-# What systems refuse in the name of a file.
-STRANGE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
-SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
+# What systems refuse in the name of a file, and bytes that are no text.
+STRANGE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udfff]')
+LONGEST = 100  # bytes of a file's name, or of a folder's; most systems take 255
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
+KEPT = 1000  # ns, to which most disks keep the time of a file
 
 
 @dataclass
@@ -53,24 +58,27 @@ def import_pairs(
     bad: Callable[[str], None],
     workers: int = 1,
     progress: Callable[[], None] = lambda: None,
+    given: Mapping[str, str] | None = None,
 ) -> Imported:
     """Write the pairs of a source to `pairs.jsonl` in a folder, which appears once all are there.
 
     Glued pictures become two PNG files, pictures outside of `folder` are copied into it, others stay where they are.
-    What cannot be used is told to `bad` in one line and left out. settings: what makes the result what it is; another
-    import does not go into the same folder. Raises UsageError for that, and what the source or the disk raises.
+    What cannot be used is told to `bad` in one line and left out. given: task, category or split of all pairs, whatever
+    the source says. settings: what else makes the result what it is; another import does not go into the same folder.
+    Raises UsageError for that, and what the source or the disk raises.
     """
-    done = Imported()
+    done, given = Imported(), given or {}
     with locked_folder(folder):
-        _settle(folder, settings)
-        write_pairs(folder / PAIRS_NAME, _rows(source, folder, done, bad, workers, progress))
+        _settle(folder, {**settings, **given})
+        placed = in_order(partial(_placed, folder, os.path.realpath(folder), given), source, workers)
+        write_pairs(folder / PAIRS_NAME, _rows(placed, done, bad, progress))
     return done
 
 
 def _rows(
-    source: Reader, folder: Path, done: Imported, bad: Callable[[str], None], workers: int, progress: Callable[[], None]
+    placed: Iterator[_Placed | Unusable], done: Imported, bad: Callable[[str], None], progress: Callable[[], None]
 ) -> Iterator[PairRow]:
-    for one in in_order(partial(_placed, folder, os.path.realpath(folder)), source, workers):
+    for one in placed:
         progress()
         if isinstance(one, Unusable):
             done.unusable += 1
@@ -102,27 +110,51 @@ def _settle(folder: Path, settings: Mapping[str, object]) -> None:
         raise _refused(path, error) from error
 
 
-def _placed(folder: Path, real: str, one: Found | Unusable) -> _Placed | Unusable:
+def _placed(folder: Path, real: str, given: Mapping[str, str], one: Found | Unusable) -> _Placed | Unusable:
     """The row of a pair, its pictures in place."""
     if isinstance(one, Unusable):
         return one
-    place = folder / PICTURES_NAME / _portable(one.name)
+    place = folder / PICTURES_NAME / _portable(_name(one))
     try:
+        texts = _checked(one.where, {**one.texts, **given})
         if len(one.pictures) == 1:
             paths, made = _split(one, place)
         else:
             sides = zip(one.pictures, ("before", "after"), strict=True)
             both = [_own(one, picture, f"{place}-{side}", real) for picture, side in sides]
             paths, made = [path for path, _ in both], sum(new for _, new in both)
+        row = PairRow(before=paths[0], after=paths[1], **texts)
+        pair_values(row, folder / PAIRS_NAME)
     except PictureError as error:
         return Unusable(f"{one.where}: {error}")
-    texts = dict(one.texts)
-    return _Placed(PairRow(*paths, **texts), made, 2 - made)  # type: ignore[arg-type]
+    except QuadsError as error:
+        return Unusable(str(error))
+    return _Placed(row, made, 2 - made)
+
+
+def _checked(where: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Texts that any file can hold, and words that are known. Raises QuadsError."""
+    for name, text in texts.items():
+        plain_text(f"{where}: {name}", text)
+        if name in WORDS:
+            word(f"{where}: {name}", text, WORDS[name])
+    return dict(texts)
+
+
+def _name(one: Found) -> str:
+    """Of its pictures. Those that come as bytes are known by them: a source that changed never meets its old files."""
+    found = hashlib.sha256()
+    for picture in one.pictures:
+        if isinstance(picture, Path):
+            return one.name
+        found.update(picture)
+    return f"{one.name}-{found.hexdigest()[:8]}"
 
 
 def _portable(name: str) -> str:
     """A name that every system takes; where something had to go, a few letters keep it apart from others."""
-    clean = "/".join(part.rstrip(" .") or "_" for part in STRANGE.sub("_", name).split("/"))
+    short = (part.encode()[:LONGEST].decode(errors="ignore") for part in STRANGE.sub("_", name).split("/"))
+    clean = "/".join(part.rstrip(" .") or "_" for part in short)
     return (
         clean if clean == name else f"{clean}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
     )
@@ -134,7 +166,7 @@ def _split(one: Found, place: Path) -> tuple[list[Path], int]:
     if all(_is_fresh(path, one.stamp) for path in paths):
         return paths, 0
     for half, path in zip(halves(_opened(one)), paths, strict=True):
-        _write(path, quick_png(half))
+        _write(path, quick_png(half), one.stamp)
     return paths, 2
 
 
@@ -162,7 +194,7 @@ def _own(one: Found, picture: Picture, place: str, real: str) -> tuple[Path, boo
         data = picture.read_bytes() if isinstance(picture, Path) else picture
     except OSError as error:
         raise PictureError(f"cannot be read ({reason(error)}); check its permissions") from error
-    _write(path, data)
+    _write(path, data, one.stamp)
     return path, True
 
 
@@ -190,16 +222,22 @@ def _suffix(data: bytes) -> str:
 
 
 def _is_fresh(path: Path, stamp: int) -> bool:
-    """Whether a file of an earlier call is there, and younger than what it is of."""
+    """Whether a file of an earlier call is there, and of the same time as what it is of.
+
+    Not just younger: a picture unpacked over another is often older than the import of that.
+    """
     try:
-        return path.stat().st_mtime_ns >= stamp
+        time = path.stat().st_mtime_ns
+        return stamp == 0 or time // KEPT == stamp // KEPT
     except OSError:
         return False
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, stamp: int) -> None:
     try:
         write_whole(path, data)
+        if stamp:
+            os.utime(path, ns=(stamp, stamp))
     except OSError as error:
         raise _refused(path, error) from error
 

@@ -54,14 +54,14 @@ def write_lines(path: Path, items: Iterable[Mapping[str, object]]) -> int:
 def written(row: object, path: Path, names: Mapping[str, str]) -> dict[str, str | None]:
     """A row as a line of the file `path` holds it, its pictures relative to that. names: key -> field of the row.
 
-    Raises QuadsError when a picture lies outside of the file's folder.
+    Raises QuadsError when a picture lies outside of the file's folder, or its name is no text.
     """
     values: dict[str, str | None] = {}
     for key, field in names.items():
         value = getattr(row, field)
         if isinstance(value, Path):
             value = inside(f"{path}: {key}", Path(os.path.relpath(value, path.parent)).as_posix())
-        values[key] = value
+        values[key] = value if value is None else plain_text(f"{path}: {key}", value)
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 from relation_adapter.data.rows import Links
@@ -19,41 +20,49 @@ from relation_adapter.data.sources.found import (
 from relation_adapter.errors import QuadsError
 
 SIDE = re.compile(r"(.*?)[ _.-]?(before|after)", re.IGNORECASE | re.DOTALL)
-Sides = dict[str, Path]  # "before" and "after"
+TWINS = {"before", "after"}
+Sides = dict[str, list[Path]]  # pictures by "before" and "after"
 
 
 def read_folders(root: Path) -> Reader:
-    """Every pair below `root`; its task is the name of the folder that it lies in, above `before` and `after`."""
+    """Every pair below `root`; its task is the name of the folder that it lies in, `before` and `after` left out."""
     links = Links(root)
     for folder, names in folders_in(root):
-        if folder.name.lower() in ("before", "after") and folder != root:
-            continue  # its parent has looked into it
+        if TWINS & {part.lower() for part in folder.relative_to(root).parts}:
+            continue  # a folder above has looked into it
         for name, sides in sorted(_sides(folder, names).items(), key=lambda one: natural(one[0])):
             yield _pair(folder, name, sides, root, links)
 
 
 def _sides(folder: Path, names: list[str]) -> dict[str, Sides]:
-    found: dict[str, Sides] = {}
+    found: dict[str, Sides] = defaultdict(lambda: {"before": [], "after": []})
     for name in picture_names(names):
         match = SIDE.fullmatch(Path(name).stem)
         if match:
-            found.setdefault(match[1], {})[match[2].lower()] = folder / name
-    for twin in folder.iterdir():
-        if twin.name.lower() in ("before", "after") and twin.is_dir():
-            for name in picture_names(path.name for path in twin.iterdir() if not path.name.startswith(".")):
-                found.setdefault(Path(name).stem, {})[twin.name.lower()] = twin / name
+            found[match[1]][match[2].lower()].append(folder / name)
+    for twin in sorted(folder.iterdir()):
+        if twin.name.lower() in TWINS and twin.is_dir():
+            for inner, names in folders_in(twin):
+                for name in picture_names(names):
+                    place = (inner / name).relative_to(twin).with_suffix("").as_posix()
+                    found[place][twin.name.lower()].append(inner / name)
     return found
 
 
 def _pair(folder: Path, name: str, sides: Sides, root: Path, links: Links) -> Found | Unusable:
     for side, other in (("before", "after"), ("after", "before")):
-        if side not in sides:
-            return Unusable(f"{sides[other]}: has no {side} beside it; add or remove it")
-    pictures = (sides["before"], sides["after"])
+        if not sides[side]:
+            return Unusable(f"{sides[other][0]}: has no {side} beside it; add or remove it")
+        if len(sides[side]) > 1:
+            first, second, *_ = sides[side]
+            return Unusable(f"{second}: so is {first.relative_to(folder)} the {side} of {name!r}; keep one")
+    pictures = (sides["before"][0], sides["after"][0])
     try:
         for picture in pictures:
             links.check(str(folder), picture)
     except QuadsError as error:
         return Unusable(str(error))
-    place = (folder.relative_to(root) / (name or "pair")).as_posix()
-    return Found(str(pictures[0]), place, pictures, {"task": task_of(folder, root)}, stamp_of(*pictures))
+    # A pair in `before/hat/` is not one in `hat/` of the same name.
+    place = folder.relative_to(root) / ("before" if "/" in name else "") / (name or "pair")
+    task = task_of((folder / name).parent if name else folder, root)
+    return Found(str(pictures[0]), place.as_posix(), pictures, {"task": task}, stamp_of(*pictures))

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from relation_adapter.data.rows import plain_text, word
-from relation_adapter.data.schema import WORDS
+from relation_adapter.data.rows import plain_text
 from relation_adapter.errors import UsageError
 from relation_adapter.files import reason
 from relation_adapter.images import READ_FORMATS
@@ -41,8 +40,8 @@ class Found:
     """A pair as a source has it.
 
     where: file:line, or what else tells a person where it is from. name: of its pictures, a relative path without
-    suffix. pictures: before and after, or one in which they are glued, before on the left. texts: fields of the row.
-    stamp: when the source was last changed, ns.
+    suffix. pictures: before and after, or one in which they are glued, before on the left. texts: fields of the row,
+    their words not checked yet. stamp: when the files were last changed, ns.
     """
 
     where: str
@@ -69,8 +68,7 @@ def texts_of(where: str, item: Mapping[str, object]) -> dict[str, str]:
         value = item.get(key)
         if value is None or value == "":
             continue
-        text = plain_text(f"{where}: {key}", value)
-        texts.setdefault(name, word(f"{where}: {key}", text, WORDS[name]) if name in WORDS else text)
+        texts.setdefault(name, plain_text(f"{where}: {key}", value))
     return texts
 
 

@@ -6,7 +6,7 @@ commas between them and no brackets, as the published page shows them, and of on
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from relation_adapter.data.rows import Links, inside, plain_text
 from relation_adapter.data.sources.found import (
@@ -66,7 +66,7 @@ def _picture(where: str, item: dict[str, object], by_stem: dict[str, str], folde
     where = f"{where}: img_name"
     if item.get("img_name") is None:
         raise QuadsError(f"{where} is missing; every label names its picture")
-    name = inside(where, plain_text(where, item["img_name"]))
+    name = str(PurePosixPath(inside(where, plain_text(where, item["img_name"]))))  # `./1.png` is 1.png
     if not (folder / name).is_file():
         name = by_stem.get(name, name)  # img_name may come without its suffix
     links.check(where, folder / name)

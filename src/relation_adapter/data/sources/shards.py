@@ -10,10 +10,10 @@ import itertools
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from relation_adapter.data.rows import inside, parsed, plain_text, shown
-from relation_adapter.data.sources.found import Found, Reader, Unusable, natural, stamp_of, texts_of
+from relation_adapter.data.sources.found import Found, Reader, Unusable, natural, texts_of
 from relation_adapter.errors import QuadsError, UsageError
 from relation_adapter.files import reason
 
@@ -51,11 +51,14 @@ def _samples(shard: Path, tar: tarfile.TarFile) -> Reader:
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, bytes | None]]:
-    """(sample, what it is of it, bytes) of every member; None where a member is no file or too large."""
+    """(sample, what it is of it, bytes) of every member; None where a member is no file or too large.
+
+    Hidden ones are left out: macOS packs a `._0001.png` beside every file.
+    """
     for member in tar:
-        if member.isdir():
-            continue
         folder, name = posixpath.split(member.name)
+        if member.isdir() or name.startswith("."):
+            continue
         stem, _, kind = name.partition(".")
         file = tar.extractfile(member) if member.isreg() and member.size <= LARGEST else None
         yield posixpath.join(folder, stem), kind.lower(), None if file is None else file.read()
@@ -67,7 +70,7 @@ def _sample(shard: Path, key: str, members: dict[str, bytes | None]) -> Found | 
     if len(data) < len(members):
         return Unusable(f"{where}: holds a link, or a member over {LARGEST:,} bytes; pack it again without")
     try:
-        name = inside(where, plain_text(where, key))
+        name = str(PurePosixPath(inside(where, plain_text(where, key))))  # `./0001` is 0001
         texts = _texts(where, data)
     except QuadsError as error:
         return Unusable(str(error))
@@ -79,7 +82,7 @@ def _sample(shard: Path, key: str, members: dict[str, bytes | None]) -> Found | 
     else:
         held = ", ".join(members)
         return Unusable(f"{where}: holds {held}; give it before and after, or one picture of both side by side")
-    return Found(where, f"{shard.name}/{name}", pictures, texts, stamp_of(shard))
+    return Found(where, f"{shard.name}/{name}", pictures, texts)
 
 
 def _texts(where: str, data: dict[str, bytes]) -> dict[str, str]:
