@@ -98,7 +98,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> None:
     config = config_of(designs()[name], seed, options)
     weights = folder / "model.safetensors"
     if not weights.exists() or read_info(weights)[1].get("steps") != options.steps:
-        (weights,) = train(config, folder, lambda line: None)
+        train(config, folder, lambda line: None)
     settings = {"steps": options.steps, "batch": options.batch, "per_task": options.per_task}
     rows = folder / ROWS
     if rows.exists() and json.loads(rows.read_bytes())["settings"] == settings:
