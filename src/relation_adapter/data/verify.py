@@ -22,6 +22,7 @@ from relation_adapter.errors import PictureError, QuadsError
 Row = PairRow | Quad
 SIDES = (("before", "after"), ("source", "target"))
 SMALLEST = 16  # px
+FORM = b"looks 1"  # to be changed with what is looked for in one row
 
 
 @dataclass
@@ -92,7 +93,7 @@ def verify(
             problem(
                 f"{path}: task {task!r} has several categories: {', '.join(sorted(map(str, categories)))}; settle one"
             )
-    for text in between(path, prints, lambda number: _row_at(path, number), found.quads):
+    for text in between(path, prints, lambda places: _rows_at(path, places), found.quads):
         problem(text)
     return found
 
@@ -120,8 +121,9 @@ def _row(where: str, item: dict[str, object], folder: Path) -> Row:
     return quad_row(where, item, folder) if is_quad else pair_row(where, item, folder)
 
 
-def _row_at(path: Path, numbers: set[int]) -> dict[int, Row]:
-    return {number: row for number, row in read_rows(path, lambda _: None) if number in numbers}
+def _rows_at(path: Path, places: set[int]) -> dict[int, Row]:
+    """Rows by their place among those that can be read: several may stand in one line."""
+    return {place: row for place, (_, row) in enumerate(read_rows(path, lambda _: None)) if place in places}
 
 
 def _jobs(path: Path, journal: Journal | None, problem: Callable[[str], None]) -> Iterator[_Job]:
@@ -132,7 +134,7 @@ def _jobs(path: Path, journal: Journal | None, problem: Callable[[str], None]) -
 
 def _key(row: Row) -> str:
     """Of the row and of its files as they are now: another size or time is another key."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(FORM)
     for _, picture in pictures_of(row):
         try:
             status = picture.stat()

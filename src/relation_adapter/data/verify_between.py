@@ -20,6 +20,7 @@ from relation_adapter.errors import PictureError
 MOST = 1000  # problems of one kind that are told
 CANDIDATES = 20_000  # rows whose pictures are opened again
 COMPARED = 3_000_000  # near hashes: in a set of one picture over and over there is no end of them
+MANY = "more pictures have near hashes than are opened again; verify some tasks at a time to see all"
 SPLITS = (None, "train", "seen", "unseen")
 Rows = Callable[[set[int]], Mapping[int, Any]]
 Numbers = npt.NDArray[Any]
@@ -52,7 +53,7 @@ class Prints:
 
 
 def between(path: Path, prints: Prints, rows_at: Rows, quads: bool) -> Iterator[str]:
-    """Every problem, in one line. rows_at: the rows of some lines, to look at pictures whose hashes are near."""
+    """Every problem, in one line. rows_at: rows by place, in order, to look at pictures whose hashes are near."""
     held = prints.arrays()
     yield from _twice(path, held)
     if not quads:
@@ -90,19 +91,20 @@ def _nearly_twice(path: Path, held: dict[str, Numbers], rows_at: Rows) -> Iterat
     both = once[(before[once] >= 0) & (after[once] >= 0)]
     hashes = held["dhashes"][before[both]]
     close: list[tuple[int, int]] = []
-    for first, second in islice(near(hashes, hashes), COMPARED):
+    for count, (first, second) in enumerate(near(hashes, hashes)):
+        if count == COMPARED or len(close) == CANDIDATES:
+            yield f"{path}: {MANY} near duplicates"
+            break
         one, two = int(both[first]), int(both[second])
         apart = held["dhashes"][after[one]] ^ held["dhashes"][after[two]]
         same_task = held["tasks"][one] == held["tasks"][two]
         if one < two and same_task and np.bitwise_count(apart) <= NEAR_BITS:
             close.append((one, two))
-        if len(close) >= CANDIDATES:
-            break
     lines = held["lines"]
-    rows = rows_at({int(lines[row]) for pair in close for row in pair}) if close else {}
+    rows = rows_at({row for pair in close for row in pair}) if close else {}
     told: set[int] = set()
     for one, two in close:
-        first, second = rows[int(lines[one])], rows[int(lines[two])]
+        first, second = rows[one], rows[two]
         if two not in told and _alike(first.before, second.before) and _alike(first.after, second.after):
             told.add(two)
             yield f"{path}:{lines[two]}: nearly the same pictures as in line {lines[one]}; keep one"
@@ -135,7 +137,10 @@ def _leaks(path: Path, held: dict[str, Numbers], rows_at: Rows) -> Iterator[str]
         if (other := where.get(int(held["digests"][place]))) is not None:
             pairs[int(place)].append(other)
     exact = set(pairs)
-    for one, two in islice(near(held["dhashes"][tested], held["dhashes"][train]), CANDIDATES):
+    for count, (one, two) in enumerate(near(held["dhashes"][tested], held["dhashes"][train])):
+        if count == CANDIDATES:
+            yield f"{path}: {MANY} pictures held out"
+            break
         if int(tested[one]) not in exact:
             pairs[int(tested[one])].append(int(train[two]))
     texts = _leak_texts(path, held, pairs, exact, rows_at)
@@ -145,12 +150,12 @@ def _leaks(path: Path, held: dict[str, Numbers], rows_at: Rows) -> Iterator[str]
 def _leak_texts(
     path: Path, held: dict[str, Numbers], pairs: dict[int, list[int]], exact: set[int], rows_at: Rows
 ) -> Iterator[str]:
-    line_of = held["lines"][held["owners"]]
-    wanted = {int(line_of[place]) for one, others in pairs.items() if one not in exact for place in (one, *others)}
+    owners, line_of = held["owners"], held["lines"][held["owners"]]
+    wanted = {int(owners[place]) for one, others in pairs.items() if one not in exact for place in (one, *others)}
     rows = rows_at(wanted) if wanted else {}
 
     def picture(place: int) -> Path:
-        return Path(getattr(rows[int(line_of[place])], PICTURES[held["roles"][place]]))
+        return Path(getattr(rows[int(owners[place])], PICTURES[held["roles"][place]]))
 
     for one in sorted(pairs):
         for other in pairs[one]:

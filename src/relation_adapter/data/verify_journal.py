@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 Print = tuple[int, int, int]  # role, digest, dHash
+AT_ONCE = 100  # rows that a kill may cost
+_TABLE = """
+PRAGMA synchronous = OFF;
+PRAGMA locking_mode = EXCLUSIVE;
+CREATE TABLE IF NOT EXISTS seen (key TEXT PRIMARY KEY, problems TEXT, prints TEXT) WITHOUT ROWID;
+"""
 
 
 @dataclass(frozen=True)
@@ -22,47 +28,71 @@ class Seen:
 
 
 class Journal:
-    """Lines in the order of the rows, read along with them, and written anew from the first one that differs.
+    """Rows by key, wherever they now stand in their file.
 
-    A kill costs the line it was in. In a folder that cannot be written there is none, which is no error.
+    Where it cannot be kept (a folder that cannot be written, a full disk, another process that has it) there is none,
+    which is no error.
     """
 
     def __init__(self, path: Path, fresh: bool = False) -> None:
-        self.file: BinaryIO | None = None
-        with suppress(OSError):
-            self.file = path.open("r+b" if path.exists() and not fresh else "w+b")
-        self.good = 0  # where the last line ends that still holds
-        self.reading = self.file is not None
+        self._db: sqlite3.Connection | None = None
+        self._added = 0
+        with suppress(sqlite3.OperationalError, OSError):
+            try:
+                self._db = _opened(path, fresh)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._db = _opened(path, fresh=True)  # it is damaged, or of another form
 
     def known(self, key: str) -> Seen | None:
-        """What was seen of the next row, where it has this key; asked row after row."""
-        if self.file is None or not self.reading:
+        """What was seen of a row with this key."""
+        row = self._run("SELECT problems, prints FROM seen WHERE key = ?", key)
+        if row is None:
             return None
-        line = self.file.readline()
-        try:
-            held = json.loads(line)
-            if line.endswith(b"\n") and held["key"] == key:
-                self.good += len(line)
-                prints = tuple((role, digest, dhash) for role, digest, dhash in held["prints"])
-                return Seen(key, tuple(held["problems"]), prints, known=True)
-        except (ValueError, TypeError, KeyError):
-            pass
-        self.reading = False
-        return None
+        problems, prints = map(json.loads, row)
+        return Seen(key, tuple(problems), tuple((role, digest, dhash) for role, digest, dhash in prints), known=True)
 
     def add(self, seen: Seen) -> None:
-        """Keep what was seen of a row that was not known; row after row."""
-        if self.file is None or seen.known:
-            return
-        line = json.dumps({"key": seen.key, "problems": seen.problems, "prints": seen.prints}).encode() + b"\n"
-        with suppress(OSError):
-            self.file.seek(self.good)
-            self.file.write(line)
-            self.file.truncate()
-            self.good += len(line)
+        """Keep what was seen of a row."""
+        if not seen.known:
+            values = (seen.key, json.dumps(seen.problems), json.dumps(seen.prints))
+            self._run("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", *values)
+            self._added += 1
+            if self._added % AT_ONCE == 0:
+                self._commit()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self.file is not None:
-            with suppress(OSError):
-                self.file.close()
+        self._commit()
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _run(self, what: str, *values: str) -> tuple[str, ...] | None:
+        if self._db is not None:
+            try:
+                row: tuple[str, ...] | None = self._db.execute(what, values).fetchone()
+                return row
+            except sqlite3.Error:
+                self._db = None
+        return None
+
+    def _commit(self) -> None:
+        if self._db is not None:
+            try:
+                self._db.commit()
+            except sqlite3.Error:
+                self._db = None
+
+
+def _opened(path: Path, fresh: bool) -> sqlite3.Connection:
+    if fresh:
+        path.unlink(missing_ok=True)
+    db = sqlite3.connect(path, timeout=0)
+    try:
+        db.executescript(_TABLE)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
