@@ -49,7 +49,7 @@ def error(pipe: RelationPipeline, relation: Relation, before: Image.Image) -> fl
 def test_a_fitted_relation_edits_other_pictures_better() -> None:
     pipe, example = mini(), crop(0, 0)
     tuned = tune(pipe, [(example, toned(example))], Tuning(steps=20))
-    assert tuned.helped and tuned.error < 0.85 * tuned.error_before
+    assert tuned.helped and tuned.error < 0.75 * tuned.error_before
     read = pipe.encode_relation([(example, toned(example))])
     others = [crop(128, 0), crop(0, 128), crop(128, 128)]
     assert sum(error(pipe, tuned.relation, one) for one in others) < sum(error(pipe, read, one) for one in others)

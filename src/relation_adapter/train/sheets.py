@@ -12,6 +12,8 @@ from torch import Tensor
 from relation_adapter.contact_sheet import contact_sheet
 from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch
+from relation_adapter.data.quad_pictures import PictureBatch
+from relation_adapter.data.schema import PICTURES
 from relation_adapter.images import picture_of_strips
 from relation_adapter.model.components import Components
 from relation_adapter.model.latents import unpack
@@ -20,9 +22,10 @@ SHOWN = 16  # quads of a batch
 CELL = (128, 256)  # px, smallest and largest
 
 Pictures = list[Image.Image | None]
+AnyBatch = Batch | FeatureBatch | PictureBatch
 
 
-def batch_sheet(components: Components, batch: Batch | FeatureBatch) -> Image.Image:
+def batch_sheet(components: Components, batch: AnyBatch) -> Image.Image:
     """The first quads of a batch: before and after of every pair, source, target."""
     count = min(SHOWN, len(batch))
     sides = quad_pictures(components, batch, count)
@@ -36,8 +39,10 @@ def sheet(rows: Sequence[Pictures], columns: Sequence[str], titles: Sequence[str
 
 
 @torch.no_grad()
-def quad_pictures(components: Components, batch: Batch | FeatureBatch, count: int) -> dict[str, Pictures]:
-    """The pictures of the first `count` quads by column; None where only features are left that cannot be drawn."""
+def quad_pictures(components: Components, batch: AnyBatch, count: int) -> dict[str, Pictures]:
+    """The pictures of the first `count` quads by column; columns of features that cannot be drawn are left out."""
+    if isinstance(batch, PictureBatch):
+        return {name: list(getattr(batch, name)[:count]) for name in PICTURES}
     pairs, found = batch.before.shape[1], {}
     for pair in range(pairs):
         for name, side in (("before", batch.before), ("after", batch.after)):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from relation_adapter.data.cached import FeatureBatch
+from relation_adapter.data.cached import QUADS_NAME, FeatureBatch
 from relation_adapter.data.dataset import Batch
-from relation_adapter.data.schema import Category
+from relation_adapter.data.schema import Category, iter_quads
 from relation_adapter.procedural import TASKS
 from relation_adapter.train.presets import TrainConfig
 
 BINS = 10  # of time
-CATEGORIES: tuple[str, ...] = (*get_args(Category), "other")
+OTHER = "other"
+CATEGORIES: tuple[str, ...] = (*get_args(Category), OTHER)
 
 
 class Tally:
@@ -27,6 +29,7 @@ class Tally:
         # From noise, the error of doing nothing says nothing.
         self.measure = "ratio" if config.model.start == "source" else "loss"
         self.batch = config.batch
+        self.categories = categories(config)
         self._clear()
 
     def _clear(self) -> None:
@@ -42,8 +45,8 @@ class Tally:
             self.sums = values.new_zeros(BINS + len(CATEGORIES), 3)
         self.sums.index_add_(0, (t * BINS).long().clamp(0, BINS - 1), values)
         tasks = batch.tasks or ("",) * len(batch)
-        categories = torch.tensor([BINS + CATEGORIES.index(category_of(task)) for task in tasks])
-        self.sums.index_add_(0, categories.to(errors.device), values)
+        rows = torch.tensor([BINS + CATEGORIES.index(self.categories.get(task, OTHER)) for task in tasks])
+        self.sums.index_add_(0, rows.to(errors.device), values)
         self.steps, self.seconds, self.waited = self.steps + 1, self.seconds + seconds, self.waited + waited
 
     def taken(self) -> dict[str, Any]:
@@ -71,7 +74,13 @@ class Tally:
         return round(error / max(nothing if self.measure == "ratio" else quads, 1e-12), 4)
 
 
-@cache
-def category_of(task: str) -> str:
-    """Of a procedural task; of others `other`."""
-    return TASKS[task].category if task in TASKS else "other"
+def categories(config: TrainConfig) -> dict[str, str]:
+    """The category of every task that a run can meet, where it is known."""
+    rows: Iterable[tuple[Any, Any]] = ((name, task.category) for name, task in TASKS.items())
+    if config.cache is not None:
+        with (Path(config.cache) / QUADS_NAME).open(encoding="utf-8") as file:
+            found = [json.loads(line) for line in file]
+        rows = ((row["task"], row["category"]) for row in found)
+    elif config.quads is not None:
+        rows = ((quad.task, quad.category) for quad in iter_quads(config.quads))
+    return {task or "": category for task, category in rows if category}

@@ -27,9 +27,9 @@ from relation_adapter.pipeline.pictures import to_tensor
 from relation_adapter.relation import Relation
 
 BLOCKS, HELD = 4, 5  # of BLOCKS x BLOCKS blocks of a picture, HELD are kept out
-CHECK_EVERY, PATIENCE = 5, 20  # steps; without a better check for PATIENCE the fitting ends
+CHECK_EVERY, PATIENCE = 5, 30  # steps; without a better check for PATIENCE the fitting ends
 WARMUP = 5  # steps
-WORTH = 0.85  # of the error on what is kept out: above it the relation is left as it was
+WORTH = 0.75  # of the error on what is kept out: above it the relation is left as it was
 MIRRORS = 1.25  # times the error of the plain picture, above which an edit is taken to know left from right
 FLOOR = 1e-3  # in squares of latents: what counts as no change at all
 LORA_NAME = "tuned"

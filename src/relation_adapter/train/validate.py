@@ -74,7 +74,7 @@ def validation_sheet(components: Components, drawn: Batch | FeatureBatch | Pictu
     seen = first_quads(batch if isinstance(batch, FeatureBatch) else encode_batch(components, batch), count)
     results = edited(components, seen)
     errors = (results.float() - seen.target[:, 0].float()).square().mean(dim=(1, 2, 3)) / (seen.change + FLOOR)
-    columns = quad_pictures(components, batch, count) | {"result": [decoded(components, one) for one in results]}
+    columns = quad_pictures(components, drawn, count) | {"result": [decoded(components, one) for one in results]}
     titles = [f"{task} {error:.2f}" for task, error in zip(seen.tasks, errors.tolist(), strict=True)]
     return sheet([list(row) for row in zip(*columns.values(), strict=True)], list(columns), titles)
 

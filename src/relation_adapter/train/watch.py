@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from tqdm.auto import tqdm
 
 from relation_adapter.config import to_dict
 from relation_adapter.data.cached import FeatureBatch
-from relation_adapter.data.dataset import Batch
+from relation_adapter.data.dataset import Batch, ProceduralBatches
+from relation_adapter.data.passes import BucketBatches
+from relation_adapter.data.quad_pictures import PictureBatch
 from relation_adapter.errors import InputError
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import save_picture
@@ -53,7 +56,6 @@ class Watch:
     ) -> None:
         self.config, self.folder, self.tell = config, folder, tell
         self.main = accelerator is None or accelerator.is_main_process
-        self.tested = held_out(config)
         self.tally = Tally(config, accelerator)
         self.told = time.monotonic()
         self.trackers: Trackers | None = None
@@ -69,7 +71,12 @@ class Watch:
             disable=not (self.main and sys.stderr.isatty()),
         )
 
-    def first_batch(self, components: Components, batch: Batch | FeatureBatch) -> None:
+    @cached_property
+    def tested(self) -> ProceduralBatches | BucketBatches | None:
+        """The quads to validate with, the same all through the run."""
+        return held_out(self.config)
+
+    def first_batch(self, components: Components, batch: Batch | FeatureBatch | PictureBatch) -> None:
         """Draw the batch to `first_batch.png`, once in the life of a run."""
         path = self.folder / FIRST_BATCH_NAME
         if self.main and not path.exists():
