@@ -130,9 +130,14 @@ def _designs(runs: Runs, names: Sequence[str], told: Mapping[str, str]) -> str:
 
 
 def _scores(runs: Runs, names: Sequence[str], split: str) -> str:
-    lines = ["| design | " + " | ".join(title for title, *_ in _COLUMNS) + " |", _rule(1 + len(_COLUMNS))]
-    for name in names:
-        cells = [_cell([score(_of(one["rows"], split)) for one in runs[name]], form) for _, score, form in _COLUMNS]
+    return scores("design", {name: [_of(one["rows"], split) for one in runs[name]] for name in names})
+
+
+def scores(title: str, parts: Mapping[str, Sequence[Sequence[Row]]]) -> str:
+    """Markdown: a line a part, named under `title`, with all scores; of a part the rows of every seed."""
+    lines = [f"| {title} | " + " | ".join(name for name, *_ in _COLUMNS) + " |", _rule(1 + len(_COLUMNS))]
+    for name, seeds in parts.items():
+        cells = [_cell([score(rows) for rows in seeds], form) for _, score, form in _COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

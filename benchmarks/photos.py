@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,25 +39,48 @@ SIZE = 128
 Row = list[Image.Image]
 
 
+@dataclass(frozen=True)
+class Found:
+    """By edit its errors, by edit the share of swapped pairs that lead the other way, seconds an edit, and a sheet."""
+
+    results: dict[str, dict[str, float]]
+    direction: dict[str, float]
+    seconds: float
+    rows: list[Row]
+
+
 def main() -> None:
     options = _options()
-    editor = open_editor(options)
+    found = run(open_editor(options), options.items)
+    if options.json:
+        told = {"mean_ratio": mean_ratio(found), "swapped": found.direction, "seconds": found.seconds}
+        print(json.dumps({"edits": found.results, **told}))
+    else:
+        print(table(found))
+    if options.sheet:
+        save_picture(sheet(found), options.sheet)
+
+
+def run(editor: Editor, items: int) -> Found:
+    """Every edit on `items` pairs of crops."""
     photos = [np.asarray(open_picture(path)) for path in sorted(PHOTOS.iterdir()) if path.suffix in (".jpg", ".png")]
     seconds: list[float] = []
     results, rows = {}, []
     for number, name in enumerate(EDITS):
-        quads = [draw(name, photos, number, item) for item in range(options.items)]
+        quads = [draw(name, photos, number, item) for item in range(items)]
         outputs = edit(editor, [quad[:3] for quad in quads], seconds)
         results[name] = score(quads, outputs)
         rows += [[*quads[0], outputs[0]]]
     direction = {
-        name: swapped(editor, [draw(name, photos, EDITS.index(name), item) for item in range(options.items)])
+        name: swapped(editor, [draw(name, photos, EDITS.index(name), item) for item in range(items)])
         for name in ("brighten", "darken")
     }
-    report(results, direction, float(np.mean(seconds)), options.json)
-    if options.sheet:
-        columns = ("before", "after", "source", "truth", "result")
-        save_picture(contact_sheet(rows, columns, EDITS, cell=128), options.sheet)
+    return Found(results, direction, float(np.mean(seconds)), rows)
+
+
+def sheet(found: Found) -> Image.Image:
+    """One item an edit."""
+    return contact_sheet(found.rows, ("before", "after", "source", "truth", "result"), EDITS, cell=128)
 
 
 def draw(name: str, photos: Sequence[Picture], number: int, item: int) -> Row:
@@ -112,18 +136,20 @@ def brightness(image: Image.Image) -> float:
     return float(np.asarray(image, np.float64).mean())
 
 
-def report(results: dict[str, dict[str, float]], direction: dict[str, float], seconds: float, as_json: bool) -> None:
-    mean = float(np.mean([row["ratio"] for row in results.values()]))
-    if as_json:
-        print(json.dumps({"edits": results, "mean_ratio": mean, "swapped": direction, "seconds": seconds}))
-        return
-    print("| edit | error | doing nothing | ratio |\n|---|---|---|---|")
-    for name, row in results.items():
-        print(f"| {name} | {row['mse']:.5f} | {row['nothing']:.5f} | {row['ratio']:.2f} |")
-    print(f"| mean | | | {mean:.2f} |")
-    print(f"seconds per edit: {seconds:.2f}")
-    for name, share in direction.items():
-        print(f"{name}, before and after swapped: the other way in {share:.0%}")
+def mean_ratio(found: Found) -> float:
+    """Error over that of doing nothing, mean over the edits."""
+    return float(np.mean([row["ratio"] for row in found.results.values()]))
+
+
+def table(found: Found) -> str:
+    """Markdown, and what else was measured."""
+    lines = ["| edit | error | doing nothing | ratio |", "|---|---|---|---|"]
+    for name, row in found.results.items():
+        lines.append(f"| {name} | {row['mse']:.5f} | {row['nothing']:.5f} | {row['ratio']:.2f} |")
+    lines += [f"| mean | | | {mean_ratio(found):.2f} |", "", f"seconds per edit: {found.seconds:.2f}"]
+    for name, share in found.direction.items():
+        lines.append(f"{name}, before and after swapped: the other way in {share:.0%}")
+    return "\n".join(lines)
 
 
 def _options() -> argparse.Namespace:
