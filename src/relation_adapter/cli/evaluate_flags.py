@@ -18,7 +18,7 @@ Edit every quad of a file with one editor, as `edit --quads` does.
 
 The same command again goes on where it was stopped."""
 
-SCORE = """\
+SCORING = """\
 Add scores to every row of one or more batches: how near each output comes to its target.
 
   relation-adapter evaluate score runs/mini/
@@ -32,7 +32,7 @@ which are of all outputs together, go into sets.json. See docs/evaluation.md."""
 
 def add(commands: Any, command: flags.Command) -> None:
     """All evaluate commands but `generate`; command looks up the function that runs one."""
-    score = commands.add_parser("score", help="scores of what was made", description=SCORE)
+    score = commands.add_parser("score", help="scores of what was made", description=SCORING)
     score.add_argument("folders", nargs="+", type=flags.path, metavar="FOLDER", help="a folder of `evaluate generate`")
     score.add_argument(
         "--metrics",
