@@ -20,11 +20,12 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY as SETTINGS
 from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils.other import get_pattern_key
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.files import reason, write_whole
+from relation_adapter.files import reason, writing_whole
 from relation_adapter.model.weights import opened
 
 # All attention and feed-forward layers of the double blocks, query, key and value of the single ones: at rank 128 on
@@ -90,16 +91,23 @@ def load_lora(transformer: FluxTransformer2DModel, path: str | os.PathLike[str],
     add_to_transformer(transformer, state, name)
 
 
-def save_lora(transformer: FluxTransformer2DModel, path: str | os.PathLike[str], name: str = "editor") -> None:
+def save_lora(
+    transformer: FluxTransformer2DModel,
+    path: str | os.PathLike[str],
+    name: str = "editor",
+    dtype: torch.dtype | None = None,
+) -> None:
     """Write one LoRA of the transformer in the form of diffusers, whole or not at all; `load_lora` reads it.
 
-    Only for those of alpha = rank, as `add_lora` makes them. Raises WeightsError where the disk refuses.
+    Only for those of alpha = rank, as `add_lora` makes them. dtype: of the file, else that of the weights. Raises
+    WeightsError where the disk refuses.
     """
     layers = get_peft_model_state_dict(transformer, adapter_name=name)
-    state = {f"{TRANSFORMER}.{key}": value.detach().cpu().contiguous() for key, value in layers.items()}
+    state = {f"{TRANSFORMER}.{key}": value.to("cpu", dtype).contiguous() for key, value in layers.items()}
     try:
-        write_whole(Path(path), save(state, {"format": "pt"}))
-    except OSError as error:
+        with writing_whole(Path(path)) as part:
+            save_file(state, part, {"format": "pt"})
+    except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be written ({reason(error)}); free some space") from error
 
 

@@ -31,7 +31,8 @@ tensorboard/        the same numbers as curves: tensorboard --logdir . (where th
 first_batch.png     what the run learns from: the quads of its first batch
 validation/         STEP.png: held-out quads edited at that step, and the error of each (1 is doing nothing)
 checkpoints/        what the run goes on from; the newest is used, older ones are removed
-model.safetensors   the trained weights, once the run is done; edit takes them with --model
+model.safetensors   the trained weights, once the run is done; edit takes them with --model. Beside a base that stayed
+                    as it is they are adapter.safetensors (--adapter) and lora.safetensors (--lora)
 
 In log.jsonl, ratio is the mean error over that of leaving the source as it is; loss is the mean error alone, for
 models that start from noise. Both are told by time as well (1 is the start of an edit, 0 the picture) and by category.

@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
-from relation_adapter.errors import WeightsError
-from relation_adapter.files import reason, writing_whole
 from relation_adapter.model.components import Components
-from relation_adapter.model.lora import TRANSFORMER, lora_names
+from relation_adapter.model.lora import lora_names, save_lora
 from relation_adapter.model.weights import save_adapter, save_model
 
 MODEL_NAME, ADAPTER_NAME, LORA_FILE = "model.safetensors", "adapter.safetensors", "lora.safetensors"
@@ -34,17 +29,6 @@ def save_trained(components: Components, folder: Path, provenance: Mapping[str, 
         save_adapter(folder / ADAPTER_NAME, components.adapter, provenance, torch.bfloat16)
         files.append(folder / ADAPTER_NAME)
     for name in lora_names(components.transformer):
-        _save_lora(components, name, folder / LORA_FILE)
+        save_lora(components.transformer, folder / LORA_FILE, name, torch.bfloat16)
         files.append(folder / LORA_FILE)
     return files
-
-
-def _save_lora(components: Components, name: str, path: Path) -> None:
-    """In the form of diffusers; alpha is the rank, so nothing else need be told."""
-    state = get_peft_model_state_dict(components.transformer, adapter_name=name)
-    tensors = {f"{TRANSFORMER}.{key}": value.to("cpu", torch.bfloat16).contiguous() for key, value in state.items()}
-    try:
-        with writing_whole(path) as part:
-            save_file(tensors, part, {"format": "pt"})
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be written ({reason(error)}); free some space") from error
