@@ -154,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif behaviour == "web page":
             self._send_bytes(200, b"<html>sign in</html>", {"Content-Type": "text/html"})
+        elif behaviour == "error with 200":  # as routers of several servers do
+            self._send(200, {"error": {"message": "the server behind is busy", "code": 502}})
         elif behaviour == "empty object":
             self._send(200, {})
         else:

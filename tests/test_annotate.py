@@ -238,6 +238,27 @@ def test_wrong_places_are_told_before_anything_is_asked(pairs: Path, tmp_path: P
         assert not fake.bodies
 
 
+def test_a_pair_that_comes_again_is_paid_for_once(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Threads asked for the same pair at the same time, and each was paid for."""
+    rows = list(read_pairs(pairs))
+    write_pairs(pairs, [rows[0]] * 8 + rows)
+    with serving(FakeVlm(seconds=0.05)) as fake:
+        assert run(pairs, fake, "--threads", "8", "--dry-run") == 0
+        assert f"to ask, were none to fail: {COUNT} requests" in capsys.readouterr().err
+        assert run(pairs, fake, "--threads", "8") == 0
+        assert len(fake.bodies) == COUNT and len({row["instruction"] for row in lines(pairs)[:9]}) == 1
+
+
+def test_every_row_is_read_before_the_first_question(pairs: Path, tmp_path: Path) -> None:
+    """Tasks were named, and paid for, before a wrong folder or a broken last line was told."""
+    with serving(FakeVlm()) as fake:
+        words = ["data", "annotate", str(pairs), "--name-tasks", "--vlm", "m", "--base-url", fake.url, "-o"]
+        assert main([*words, str(tmp_path / "elsewhere" / "out.jsonl")]) == 2
+        assert not (tmp_path / "elsewhere" / "out.jsonl").exists()
+        pairs.write_bytes(pairs.read_bytes() + b'{"before": "/etc/passwd", "after": "b.png"}\n')
+        assert run(pairs, fake, "--name-tasks") == 2 and not fake.bodies
+
+
 def test_a_wrong_key_stops_at_once(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(FakeVlm(always="401")) as fake:
         assert run(pairs, fake) == 2

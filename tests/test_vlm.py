@@ -105,7 +105,8 @@ def test_trouble_that_passes_is_waited_for(tmp_path: Path, trouble: str) -> None
         ("not HTTP", "unanswered", 6, "http"),
         ("web page", "unanswered", 6, "no chat completion"),
         ("empty object", "unanswered", 6, "no chat completion"),
-        ("422", "unanswered", 1, "it is 422"),
+        ("error with 200", "unanswered", 6, "the server behind is busy"),
+        ("422", "unanswered", 1, "it is 422; where it knows no schemas, try another --reply-format"),
     ],
 )
 def test_trouble_that_stays_is_told(tmp_path: Path, always: str, kind: str, requests: int, why: str) -> None:

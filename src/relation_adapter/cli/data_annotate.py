@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
         before = journal.spent
         with tqdm(unit="pair", dynamic_ncols=True, disable=None) as bar:
             progress = asking.Progress(bar, _trouble)
-            summary = annotate(options.pairs, options.out, vlm, wanted, progress, asking.stopping())
+            summary = annotate(options.pairs, options.out, vlm, wanted, progress, asking.stopping(), bar.reset)
         return _report(options, summary, asking.difference(journal.spent, before))
 
 

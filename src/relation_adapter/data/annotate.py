@@ -99,11 +99,13 @@ def annotate(
     options: AnnotateOptions,
     progress: Callable[[Verdict], object] = lambda verdict: None,
     stopping: Callable[[], object] = lambda: None,
+    hear: Callable[[int], object] = lambda rows: None,
 ) -> Summary:
     """Write `out`, the rows that have all three texts, and beside it what was set aside (`aside_path`, `rejects_path`).
 
-    The files appear once every row has been asked for. progress is called for every row, in order; stopping when the
-    work ends early and what is under way is waited for.
+    The files appear once every row has been asked for. Every row is read before anything is asked and paid for; hear is
+    then told how many there are. progress is called for every row, in order; stopping when the work ends early and what
+    is under way is waited for.
 
     Raises QuadsError on a bad file of pairs; UsageError where another process writes into the folder; VlmError where
     the server cannot be asked any more; InputError where the disk refuses. All answers so far are then in the journal,
@@ -111,6 +113,7 @@ def annotate(
     """
     if out.resolve() == pairs.resolve():
         raise UsageError(f"{out}: is the file of pairs itself; write to another")
+    hear(sum(1 for row in read_pairs(pairs) if pair_values(row, out)))
     with locked_folder(out.parent):
         remove_parts(out.parent)
         return _annotated(pairs, out, vlm, options, progress, stopping)
@@ -129,7 +132,7 @@ def _annotated(
     if options.naming is not None:
         names, summary.unnamed = name_groups(pairs, vlm, options.naming, options.side, options.threads, stop)
     work = functools.partial(judged, vlm=vlm, options=options)
-    rows = (_writable(filled(row, names), out) for row in read_pairs(pairs))
+    rows = (filled(row, names) for row in read_pairs(pairs))
     verdicts = in_order(work, rows, options.threads, stop, AHEAD)
     with ExitStack() as stack:
         sides = {"aside": stack.enter_context(_lines(aside_path(out)))}
@@ -196,12 +199,6 @@ def _set_aside(row: PairRow, outcome: Outcome) -> Verdict:
 def _stop(vlm: Vlm, stopping: Callable[[], object]) -> None:
     vlm.stop()
     stopping()
-
-
-def _writable(row: PairRow, out: Path) -> PairRow:
-    """The row, known to fit into the file: shown before anything is asked and paid for."""
-    pair_values(row, out)
-    return row
 
 
 def _sorted(

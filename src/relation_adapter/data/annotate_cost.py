@@ -32,6 +32,7 @@ class Estimate:
     known: int = 0
     measured: int = 0
     cost: Spent = field(default_factory=Spent)
+    met: set[str] = field(default_factory=set, repr=False)  # those to ask
 
 
 def estimate(pairs: Path, vlm: Vlm, options: AnnotateOptions, server: ServerOptions) -> Estimate:
@@ -71,6 +72,10 @@ def count_question(total: Estimate, vlm: Vlm, server: ServerOptions, question: Q
     if vlm.known(question) is not None:
         total.known += 1
         return
+    key = question.key(vlm.model)
+    if key in total.met:
+        return
+    total.met.add(key)
     answers, cost = vlm.journal.usual(question.prompt.sha256, vlm.model)
     if answers:
         total.measured += 1

@@ -7,7 +7,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -100,6 +101,8 @@ class Vlm:
         self._purse = Purse(self.limits.budget, lambda: journal.spent)
         self._pace = Pace(self.limits.per_minute)
         self._failed, self._lock = 0, threading.Lock()
+        self._open: set[str] = set()  # questions under way
+        self._closed = threading.Condition()
 
     def ask(self, images: Sequence[Image.Image], prompt: Prompt, schema: Schema) -> dict[str, Any]:
         """The reply to one prompt about pictures. Raises VlmError where there is none."""
@@ -121,12 +124,14 @@ class Vlm:
 
         Raises VlmError where no question can be answered any more; what `question.images` raises; Stopped.
         """
-        known = self.known(question)
-        if known is not None:
-            return known
-        if self.server is None:
-            return Outcome("unanswered", why="not in the journal")
-        outcome = self._asked(question, self.server)
+        # The same pair may come twice: its second question waits for the answer to the first.
+        with self._alone(question.key(self.model)):
+            known = self.known(question)
+            if known is not None:
+                return known
+            if self.server is None:
+                return Outcome("unanswered", why="not in the journal")
+            outcome = self._asked(question, self.server)
         with self._lock:
             self._failed = self._failed + 1 if outcome.kind == "unanswered" else 0
             if self._failed >= self.limits.failures:
@@ -139,6 +144,18 @@ class Vlm:
     def stop(self) -> None:
         """Whoever waits for a turn gives up; replies under way are still taken."""
         self._pace.stop()
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        with self._closed:
+            self._closed.wait_for(lambda: key not in self._open)
+            self._open.add(key)
+        try:
+            yield
+        finally:
+            with self._closed:
+                self._open.remove(key)
+                self._closed.notify_all()
 
     def _asked(self, question: Question, server: Server) -> Outcome:
         images = question.images()

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -111,7 +112,7 @@ class Server:
         try:
             return _reply(json.loads(data))
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise Passing(f"{self._place}: the reply is no chat completion; is the address right?") from error
+            raise Passing(f"{self._place}: {_complaint(data)}") from error
 
     def _body(self, images: Sequence[Image.Image], text: str, schema: Schema) -> dict[str, Any]:
         pictures = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in images]
@@ -139,6 +140,8 @@ class Server:
             )
         if status in (408, 409, 425, 429) or status >= 500:
             return Passing(why, _retry_after(error.response.headers))
+        if status in (400, 422) and self.options.reply_format != "text":
+            why += "; where it knows no schemas, try another --reply-format"
         return Rejected(why, code in REFUSAL_CODES)
 
 
@@ -162,6 +165,13 @@ def _reply(completion: Mapping[str, Any]) -> Reply:
     return Reply(content, choice.get("finish_reason") or "", refusal, str(completion.get("model")), spent)
 
 
+def _complaint(data: bytes) -> str:
+    """Why a reply is none: routers of several servers answer 200 with the error of the one behind them."""
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        return _one_line(json.loads(data)["error"]["message"])
+    return "the reply is no chat completion; is the address right?"
+
+
 def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
@@ -181,6 +191,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: object) -> str:
     text = " ".join(str(getattr(error, "message", "") or error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
