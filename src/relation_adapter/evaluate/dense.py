@@ -79,9 +79,10 @@ def nearest(picture: Unit, colours: Floats) -> tuple[npt.NDArray[np.int64], Floa
     pixels = picture.reshape(-1, 3).astype(np.float64)
     places, distances = [], []
     for start in range(0, len(pixels), CHUNK):
-        apart = np.linalg.norm(pixels[start : start + CHUNK, None] - colours, axis=2)
+        some = pixels[start : start + CHUNK]
+        apart = (some**2).sum(axis=1, keepdims=True) - 2 * some @ colours.T + (colours**2).sum(axis=1)
         places.append(apart.argmin(axis=1))
-        distances.append(apart.min(axis=1))
+        distances.append(np.sqrt(apart.min(axis=1).clip(0)))
     return np.concatenate(places), np.concatenate(distances)
 
 
