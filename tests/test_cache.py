@@ -15,7 +15,8 @@ from samples import noise
 from relation_adapter.data.buckets import Buckets, fill
 from relation_adapter.data.cache import CacheOptions, Summary, write_cache
 from relation_adapter.data.cache_plan import Encoders, make_plan
-from relation_adapter.data.cached import CachedBatches, FeatureCache
+from relation_adapter.data.cached import FeatureCache
+from relation_adapter.data.passes import BucketBatches
 from relation_adapter.data.schema import Quad
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.images import picture_size, save_picture
@@ -248,7 +249,7 @@ def test_a_batch_holds_what_the_encoders_gave(tmp_path: Path) -> None:
 def test_batches_are_of_one_size_and_a_pass_holds_every_quad(tmp_path: Path) -> None:
     write(make_quads(tmp_path, 14), tmp_path / "cache", the_encoders())
     cache = FeatureCache(tmp_path / "cache")
-    one, two = (CachedBatches(cache, 2, 100, seed=3) for _ in range(2))
+    one, two = (BucketBatches(cache, 2, 100, seed=3) for _ in range(2))
     assert len({batch.source.shape[-2:] for batch in (one[step] for step in range(one.per_pass))}) == 2
     for turn in range(2):
         steps = range(turn * one.per_pass, (turn + 1) * one.per_pass)

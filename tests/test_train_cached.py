@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from test_cache import CPU, contents, make_quads, write
 
 from relation_adapter.cli import main
-from relation_adapter.data.cached import CachedBatches, FeatureBatch, FeatureCache
+from relation_adapter.data.cached import FeatureBatch, FeatureCache
 from relation_adapter.data.dataset import Batch
+from relation_adapter.data.passes import BucketBatches
 from relation_adapter.data.schema import write_quads
 from relation_adapter.errors import UsageError
 from relation_adapter.images import open_picture
@@ -36,7 +37,8 @@ def cached(folder: Path, name: str, count: int = 6) -> Path:
 
 
 def config(cache: Path, name: str) -> TrainConfig:
-    return replace(QUICK, model=tiny(name).design, cache=str(cache))
+    """From scratch, as if there were no base to load."""
+    return replace(QUICK, model=replace(tiny(name).design, base=None), cache=str(cache))
 
 
 def test_the_loss_is_that_of_encoders_on_line(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ def test_the_loss_is_that_of_encoders_on_line(tmp_path: Path) -> None:
     quad = make_quads(tmp_path)[1]
     assert quad.target is not None
     write([quad], tmp_path / "cache", encoders(pipe, CPU))
-    (features,) = [CachedBatches(FeatureCache(tmp_path / "cache"), 1, 1, seed=0)[0]]
+    (features,) = [BucketBatches(FeatureCache(tmp_path / "cache"), 1, 1, seed=0)[0]]
     small = [to_tensor(open_picture(path).resize((16, 16), 1)) for path in (quad.before, quad.after)]
     large = [to_tensor(open_picture(path).resize((32, 32), 1)) for path in (quad.source, quad.target)]
     pixels = Batch(small[0][:, None], small[1][:, None], large[0], large[1])
@@ -71,7 +73,7 @@ def test_cached_moments_are_sampled_as_the_encoder_samples() -> None:
 def test_two_steps_without_an_encoder_in_memory(tmp_path: Path, name: str) -> None:
     cache = cached(tmp_path, name)
     settings = config(cache, name)
-    trained = load_file(train(settings, tmp_path / "run"))
+    trained = load_file(train(settings, tmp_path / "run")[0])
     fresh = build(settings.model, settings.seed)
     assert fresh.image_encoder is fresh.text_encoder is None and (fresh.vae is None) == (name != "mini")
     moved = [
@@ -89,7 +91,7 @@ def test_a_run_on_a_cache_goes_on_where_it_was(tmp_path: Path) -> None:
     train(settings, tmp_path / "whole")
     train(replace(settings, steps=2), tmp_path / "parts")
     train(settings, tmp_path / "parts")
-    one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
+    one, two = (load_file(tmp_path / name / "checkpoints/0000004/state.safetensors") for name in ("whole", "parts"))
     assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 

@@ -229,8 +229,10 @@ class Plan:
     def _text(self, quad: Quad) -> str | None:
         """The key of the text that a quad is trained with; None where the model's null stands in, or it reads none."""
         text = quad.instruction or self.encoders.empty_text
-        if text is None or "text" not in self.encoders.encode:
-            return None
+        return None if text is None or "text" not in self.encoders.encode else self.want_text(text)
+
+    def want_text(self, text: str) -> str:
+        """Note a text that is to be encoded; its key."""
         key = text_key(text)
         self._want("text", None, key, text)
         return key
@@ -241,6 +243,8 @@ def make_plan(quads: Iterable[Quad], encoders: Encoders) -> Plan:
     plan = Plan(encoders)
     for quad in quads:
         plan.add(quad)
+    if encoders.empty_text is not None and len(plan):
+        plan.want_text(encoders.empty_text)  # training may leave instructions away
     return plan
 
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from relation_adapter.data.cache_plan import CacheRow, entry, text_key
-from relation_adapter.data.passes import quad_numbers
+from relation_adapter.data.passes import FIELDS, quad_numbers
 from relation_adapter.errors import InputError, UsageError, WeightsError
 from relation_adapter.files import reason
 from relation_adapter.header import Header, read_header
@@ -77,6 +77,9 @@ class FeatureCache:
         self._places.numbers.clear()  # names are needed no more, and are most of what this takes
         if not self.buckets:
             raise UsageError(f"{self.folder}: holds no quads of {' or '.join(map(str, splits))}; build them first")
+
+    def __len__(self) -> int:
+        return sum(map(len, self.buckets.values())) // FIELDS
 
     def check_design(self, wanted: Mapping[str, Any]) -> None:
         """Raise UsageError where the features are not those that a design reads. wanted: as `Encoders.told`."""
