@@ -93,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=[*EDITS, *MORE])
     parser.add_argument("--items", type=int, default=2)
     parser.add_argument("--steps", type=int, default=Tuning.steps)
-    parser.add_argument("--rate", type=float, default=Tuning.learning_rate)
+    parser.add_argument("--rate", type=float)
     parser.add_argument("--lora-rank", type=int, default=0)
     parser.add_argument("--sheet", help="write a contact sheet of one photo an item")
     return parser.parse_args()

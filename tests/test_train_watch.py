@@ -16,6 +16,7 @@ from PIL import Image
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch, ProceduralBatches
+from relation_adapter.data.quad_pictures import PictureBatch
 from relation_adapter.errors import InputError, MissingExtraError, UsageError
 from relation_adapter.model.components import Components, build, tiny
 from relation_adapter.model.features import latent_moments
@@ -247,3 +248,15 @@ def test_an_installed_package_has_no_revision_of_the_project_around_it(
     (tmp_path / "run_folder.py").touch()
     monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "run_folder.py"))
     assert git_revision() is None
+
+
+def test_quads_of_a_file_have_its_categories_and_its_own_pictures(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (16, 16), "red")
+    picture.save(tmp_path / "a.png")
+    row = dict.fromkeys(("before", "after", "source", "target"), "a.png") | {"task": "mine", "category": "customized"}
+    (tmp_path / "quads.jsonl").write_text(json.dumps(row))
+    tally = Tally(replace(CONFIG, quads=str(tmp_path / "quads.jsonl")))
+    tally.add(quads(("mine",)), torch.ones(1), torch.ones(1), 1.0, 0.0)
+    assert tally.taken()["ratio_by_category"] == {"customized": 0.5}
+    drawn = PictureBatch(*(((picture,),) * 4), text=(None,), tasks=("mine",))
+    assert quad_pictures(components(), drawn, 1)["target"] == [picture]

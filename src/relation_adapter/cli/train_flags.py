@@ -39,5 +39,7 @@ def add_fit(train: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="fit a LoRA of this rank instead, for `edit --pair BEFORE AFTER --lora FILE`",
     )
     fit.add_argument("--fit-steps", type=flags.whole(1, 100_000), metavar="N", help="at most; default 60")
-    fit.add_argument("--fit-rate", type=flags.finite(0), metavar="R", help="learning rate; default 0.015")
+    fit.add_argument(
+        "--fit-rate", type=flags.finite(0), metavar="R", help="learning rate; default 0.015, of a LoRA 0.001"
+    )
     return fit

@@ -29,6 +29,7 @@ from relation_adapter.relation import Relation
 BLOCKS, HELD = 4, 5  # of BLOCKS x BLOCKS blocks of a picture, HELD are kept out
 CHECK_EVERY, PATIENCE = 5, 30  # steps; without a better check for PATIENCE the fitting ends
 WARMUP = 5  # steps
+RELATION_RATE, LORA_RATE = 0.015, 0.001
 WORTH = 0.75  # of the error on what is kept out: above it the relation is left as it was
 MIRRORS = 1.25  # times the error of the plain picture, above which an edit is taken to know left from right
 FLOOR = 1e-3  # in squares of latents: what counts as no change at all
@@ -38,10 +39,10 @@ PLAIN, MIRRORED = slice(0, 1), slice(1, 2)  # rows of an Example
 
 @dataclass(frozen=True)
 class Tuning:
-    """How to fit. learning_rate: of the relation's tokens relative to their size, of a LoRA's weights as it is."""
+    """How to fit. learning_rate: relative to the size of the relation's tokens, or of a LoRA; None: the usual one."""
 
     steps: int = 60
-    learning_rate: float = 0.015
+    learning_rate: float | None = None
     lora_rank: int = 0  # 0: the relation is fitted
     seed: int = 0
 
@@ -93,10 +94,11 @@ def tune(
     examples = [_example(pipe, pair, tuning.seed + number) for number, pair in enumerate(pairs)]
     fitting = _Fitting(pipe, relation, examples, instruction)
     if tuning.lora_rank:
-        parameters, rate = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
+        parameters, unit = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
     else:
-        parameters, rate = fitting.free(), float(relation.tokens.float().std())
-    step, before, after = fitting.run(parameters, tuning, tuning.learning_rate * rate)
+        parameters, unit = fitting.free(), float(relation.tokens.float().std())
+    usual = LORA_RATE if tuning.lora_rank else RELATION_RATE
+    step, before, after = fitting.run(parameters, tuning, unit * (tuning.learning_rate or usual))
     told = {"steps": step, "error_before": round(before, 4), "error": round(after, 4), "lora": tuning.lora_rank}
     if not tuning.lora_rank and step:
         relation = fitting.relation()
