@@ -17,6 +17,7 @@ from relation_adapter.procedural.dense import GREYS, HEAT, RAINBOW, SEA
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 EDGE_REACH = 0.0075  # of the diagonal: how far from its place an edge still counts (Martin et al. 2004)
 COLOUR_APART = 24 / 255  # what lies nearer to a label's colour is that label, blurred or packed
@@ -25,7 +26,7 @@ RAMPS = (GREYS, HEAT, SEA, RAINBOW)
 RAMP_STEPS = 256
 DELTA = 1.25
 NO_NORMAL = 0.5  # length below which a pixel shows no surface
-CHUNK = 16_384  # pixels
+CHUNK = 16_384  # colours at a time
 
 
 def edges(picture: Unit, target: Unit) -> tuple[Mask, Mask]:
@@ -62,31 +63,36 @@ def edge_scores(found: Mask, true: Mask) -> Scores:
 
 def palette(target: Unit) -> Floats:
     """The labels' colours (K, 3) of a segmentation: its frequent colours, no two nearer than COLOUR_APART."""
-    whole = np.rint(target.reshape(-1, 3) * 255).astype(np.int64) @ (65536, 256, 1)
-    packed, counts = np.unique(whole, return_counts=True)
+    colours, _, counts = _colours(target)
     kept: list[Floats] = []
     for place in np.argsort(-counts, kind="stable"):
-        colour = np.array([packed[place] >> 16, packed[place] >> 8 & 255, packed[place] & 255]) / 255
-        if kept and counts[place] < LABEL_SHARE * len(whole):
+        if kept and counts[place] < LABEL_SHARE * counts.sum():
             break
-        if all(np.linalg.norm(colour - other) > COLOUR_APART for other in kept):
-            kept.append(colour)
+        if all(np.linalg.norm(colours[place] - other) > COLOUR_APART for other in kept):
+            kept.append(colours[place])
     return np.array(kept)
 
 
-def nearest(picture: Unit, colours: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+def nearest(picture: Unit, colours: Floats) -> tuple[Places, Floats]:
     """For every pixel the place of the nearest colour, and how far away it is: (H * W,) both."""
-    pixels = picture.reshape(-1, 3).astype(np.float64)
-    places, distances = [], []
-    for start in range(0, len(pixels), CHUNK):
-        some = pixels[start : start + CHUNK]
+    seen, which, _ = _colours(picture)
+    places, distances = np.empty(len(seen), np.int64), np.empty(len(seen))
+    for start in range(0, len(seen), CHUNK):
+        some = seen[start : start + CHUNK]
         apart = (some**2).sum(axis=1, keepdims=True) - 2 * some @ colours.T + (colours**2).sum(axis=1)
-        places.append(apart.argmin(axis=1))
-        distances.append(np.sqrt(apart.min(axis=1).clip(0)))
-    return np.concatenate(places), np.concatenate(distances)
+        places[start : start + CHUNK] = apart.argmin(axis=1)
+        distances[start : start + CHUNK] = np.sqrt(apart.min(axis=1).clip(0))
+    return places[which], distances[which]
 
 
-def segmentation_scores(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64], count: int) -> Scores:
+def _colours(picture: Unit) -> tuple[Floats, Places, Places]:
+    """The different colours (K, 3) of 8 bits, which of them each pixel has (H * W,), and how often each is there (K,)."""
+    packed = np.rint(picture.reshape(-1, 3) * 255).astype(np.int64) @ (65536, 256, 1)
+    found, which, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    return np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1) / 255, which, counts
+
+
+def segmentation_scores(found: Places, true: Places, count: int) -> Scores:
     """Labels (N,) of `count`, all of which are true somewhere: right pixels, mean over labels, mean overlap (IoU).
 
     Raises MissingExtraError without torchmetrics.
