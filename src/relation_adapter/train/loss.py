@@ -72,9 +72,9 @@ def flow_errors(
 
 
 def draw_times(config: TrainConfig, batch: Batch | FeatureBatch, generator: torch.Generator) -> Tensor:
-    """Times (B,) of a batch, on the CPU, by the config's sampling."""
+    """Times (config.batch,) of all the quads of a step, on the CPU, by the config's sampling. batch: some of them."""
     return flow.sample_times(
-        len(batch),
+        config.batch,
         config.time_sampling,
         generator,
         config.time_mean,
@@ -119,12 +119,14 @@ def read_relation(components: Components, batch: FeatureBatch) -> RelationKeysVa
 def read_text(components: Components, batch: FeatureBatch) -> tuple[Tensor, Tensor]:
     """Text (B, T, J) and pooled text (B, P); the learned null where a quad has no instruction."""
     adapter, dtype = components.adapter, components.transformer.dtype
-    if adapter.design.text == "none" or batch.text is None or batch.pooled is None or batch.has_text is None:
-        return adapter.null_condition(len(batch))
-    text, pooled = batch.text.to(dtype), batch.pooled.to(dtype)
+    text, pooled = batch.text, batch.pooled
+    if adapter.design.text == "none" or text is None or pooled is None or batch.has_text is None:
+        text, pooled = adapter.null_condition(len(batch))
+        return text.to(dtype), pooled.to(dtype)
+    text, pooled = text.to(dtype), pooled.to(dtype)
     if bool(batch.has_text.all()):
         return text, pooled
-    null_text, null_pooled = adapter.null_condition(len(batch))
+    null_text, null_pooled = (null.to(dtype) for null in adapter.null_condition(len(batch)))
     has = batch.has_text[:, None]
     return torch.where(has[..., None], text, null_text), torch.where(has, pooled, null_pooled)
 
