@@ -86,7 +86,7 @@ def nearest(picture: Unit, colours: Floats) -> tuple[Places, Floats]:
 
 
 def _colours(picture: Unit) -> tuple[Floats, Places, Places]:
-    """The different colours (K, 3) of 8 bits, which of them each pixel has (H * W,), and how often each is there (K,)."""
+    """The different colours (K, 3) of 8 bits, which of them each pixel has (H * W,), and how often each is (K,)."""
     packed = np.rint(picture.reshape(-1, 3) * 255).astype(np.int64) @ (65536, 256, 1)
     found, which, counts = np.unique(packed, return_inverse=True, return_counts=True)
     return np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1) / 255, which, counts
