@@ -135,5 +135,7 @@ def test_the_command_edits_scores_and_says_the_means(batch: Path, capsys: pytest
 
 
 def test_the_metrics_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "score", "anywhere", "--metrics", "list"]) == 0
+    assert main(["evaluate", "score", "--metrics", "list"]) == 0
     assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [*METRICS, "fid", "kid"]
+    assert main(["evaluate", "score"]) == 2
+    assert "no folder to score" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from relation_adapter.cli.say import quiet_loading, result, say
+from relation_adapter.errors import UsageError
 from relation_adapter.evaluate import score as scoring
 from relation_adapter.evaluate import sets
 from relation_adapter.evaluate.metrics import DEFAULT, METRICS, choose, expanded
@@ -30,6 +31,8 @@ def score(options: Namespace) -> int:
         for name in sets.SET_METRICS:
             result(f"{name}: {sets.SETS_NAME}; {sets.HOW}; {networks.told('inception')}")
         return 0
+    if not options.folders:
+        raise UsageError("no folder to score; give one or more that `evaluate generate` wrote")
     names = expanded(options.metrics or DEFAULT)
     of_rows = [name for name in names if name not in sets.SET_METRICS]
     choose(of_rows)  # a wrong name is told before anything is scored

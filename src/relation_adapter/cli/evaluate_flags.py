@@ -24,7 +24,7 @@ Add scores to every row of one or more batches: how near each output comes to it
   relation-adapter evaluate score runs/mini/
   relation-adapter evaluate score runs/mini/ runs/identity/ --metrics pixels,dense
   relation-adapter evaluate score runs/mini/ --metrics lpips,clip_i,delta_cosine,fid --weights WEIGHTS/ --offline
-  relation-adapter evaluate score runs/mini/ --metrics list
+  relation-adapter evaluate score --metrics list
 
 What is scored already stays. The columns go into rows.jsonl, and metrics.json says how each was made; fid and kid,
 which are of all outputs together, go into sets.json. See docs/evaluation.md."""
@@ -33,7 +33,7 @@ which are of all outputs together, go into sets.json. See docs/evaluation.md."""
 def add(commands: Any, command: flags.Command) -> None:
     """All evaluate commands but `generate`; command looks up the function that runs one."""
     score = commands.add_parser("score", help="scores of what was made", description=SCORING)
-    score.add_argument("folders", nargs="+", type=flags.path, metavar="FOLDER", help="a folder of `evaluate generate`")
+    score.add_argument("folders", nargs="*", type=flags.path, metavar="FOLDER", help="a folder of `evaluate generate`")
     score.add_argument(
         "--metrics",
         type=_names,

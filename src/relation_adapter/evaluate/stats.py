@@ -1,6 +1,6 @@
 """From a number per row to what a table says: means per task, then over tasks, with intervals and paired tests.
 
-A task counts once however many rows it has. Rows with an error, or without the number, are left out and counted.
+A task counts once however many rows it has. Rows with an error, or without the number, are left out.
 """
 
 from __future__ import annotations
