@@ -44,8 +44,8 @@ class ImageAnalogies:
     long_side: px that larger pictures are worked at; the result is brought to the source's size. levels: of the
     pyramid, at most. coherence: kappa of the paper, 0 hardly ever continues a neighbour. dimensions: principal
     components that are compared, where the paper compares all numbers of the surroundings. slack: what is found is at
-    most 1 + slack times as far as the nearest. keeps_hue: how much an edit may change the colours (mean change of I
-    and Q, in [0, 1] pixels) to be taken for one of brightness alone, which is all that is then made anew.
+    most 1 + slack times as far as the nearest. keeps_colours: how much an edit may change I and Q (mean, in [0, 1]
+    pixels) and still be taken for one of brightness alone, which is all that is then made anew.
     """
 
     long_side: int = 256
@@ -53,7 +53,7 @@ class ImageAnalogies:
     coherence: float = 1.0
     dimensions: int = 16
     slack: float = 1.0
-    keeps_hue: float = 0.02
+    keeps_colours: float = 0.02
 
     @property
     def name(self) -> str:
@@ -73,7 +73,9 @@ class ImageAnalogies:
     def _colours(self, before: Plane, after: Plane, source: Plane) -> Plane:
         """The result, (H, W, 3); in brightness alone where the edit keeps the colours, else in all three."""
         a, b, c = before @ _YIQ.T, after @ _YIQ.T, source @ _YIQ.T
-        if np.abs(b[..., 1:] - a[..., 1:]).mean() > self.keeps_hue:
+        change, colour = np.abs(b - a)[..., 1:].mean(), np.abs(a)[..., 1:].mean()
+        # In a dark picture there is little to change: there it counts that colours turn into their opposites.
+        if change > self.keeps_colours or change > colour + 1e-3:
             return self._analogy(before, after, source)
         # The paper's remapping: the pair's brightness is given the mean and the spread of the source's.
         scale = c[..., :1].std() / max(float(a[..., :1].std()), 1e-3)
