@@ -106,6 +106,7 @@ def test_procedural_needs_numpy_and_pillow_alone() -> None:
 
 def test_the_package_and_its_lowest_layer_load_no_torch() -> None:
     modules = [PACKAGE, *(f"{PACKAGE}.{room}" for room in sorted(LAYERS[0])), f"{PACKAGE}.evaluate.generate"]
+    modules += [f"{PACKAGE}.baselines", f"{PACKAGE}.baselines.image_analogies"]
     code = f"import json, sys, {', '.join(modules)}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "diffusers", "transformers"} & set(json.loads(done.stdout))

@@ -272,7 +272,10 @@ def _add_overrides(group: argparse._ActionsContainer, text: str) -> None:
 
 def _add_model(group: argparse._ActionsContainer) -> None:
     group.add_argument(
-        "--model", default="mini", metavar="MODEL", help="mini (the default), flux-dev, a weights file or a folder"
+        "--model",
+        default="mini",
+        metavar="MODEL",
+        help="mini (the default), flux-dev, a weights file or a folder; for edits also a baseline: docs/baselines.md",
     )
 
 
