@@ -220,6 +220,7 @@ def test_dreamsim_is_asked_as_its_package_says(
 
     def dreamsim(**options: object) -> object:
         sys.stdout.write("Using cached")
+        torch.hub.set_dir(str(options["cache_dir"]))
         asked.update(options)
         # Of two pictures as tensors (1, 3, H, W) in [0, 1] to the distance (1,).
         return lambda one, other: (one - other).abs().mean()[None], lambda image: torch.from_numpy(
@@ -227,12 +228,16 @@ def test_dreamsim_is_asked_as_its_package_says(
         ).permute(2, 0, 1)[None]
 
     monkeypatch.setitem(sys.modules, "dreamsim", types.SimpleNamespace(dreamsim=dreamsim))  # type: ignore[arg-type]
+    home = torch.hub.get_dir()
     assert score(batch, ["dreamsim"], networks=Networks(given={"dreamsim": str(tmp_path)})).done == 1
     row = absolute_rows(batch)[0]
     pair = [np.asarray(Image.open(row[name])) / 255 for name in ("output", "target")]
     assert row["dreamsim"] == pytest.approx(np.abs(pair[0] - pair[1]).mean(), abs=1e-6)
     assert asked["cache_dir"] == str(tmp_path)
+    assert torch.hub.get_dir() == home  # where other weights are looked for
     assert capsys.readouterr().out == ""  # stdout is for results
+    with pytest.raises(WeightsError, match=r"has no dino_vitb16_pretrain.pth; offline nothing is fetched"):
+        score(batch, ["dreamsim"], networks=Networks(Places(offline=True), {"dreamsim": str(tmp_path)}))
 
 
 def test_without_dreamsim_its_install_line_is_told(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,13 @@ difference of their vectors. A score that compares changes needs no target.
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relation_adapter.errors import MissingExtraError, WeightsError
-from relation_adapter.evaluate.networks import Encoder, Networks, device, unusable
-from relation_adapter.evaluate.seen import Metric, Scorer, Scores, Seen
+from relation_adapter.evaluate.dreams import dreamsim_scorer
+from relation_adapter.evaluate.networks import Encoder, Networks, device
+from relation_adapter.evaluate.seen import Metric, Scorer, Seen
 from relation_adapter.evaluate.weight_files import read_weights
 from relation_adapter.images import Unit
 
@@ -138,37 +137,6 @@ def cosine(first: Tensor, second: Tensor) -> float:
     return max(-1.0, min(1.0, float(first @ second) / length)) if length else 0.0
 
 
-def _dreamsim(networks: Networks) -> Scorer:
-    """DreamSim (Fu et al. 2023, arXiv 2306.09344), its ensemble, through its own package."""
-    try:
-        from dreamsim import dreamsim
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another torch
-        raise MissingExtraError(
-            f"dreamsim cannot be imported ({error}); pip install 'relation-adapter[dreamsim]'"
-        ) from error
-    where, folder = device(), _dreamsim_folder(networks)
-    with redirect_stdout(sys.stderr), unusable(folder):  # it prints where it has its weights from
-        model, prepare = dreamsim(pretrained=True, device=where, cache_dir=str(folder))
-
-    def scorer(seen: Seen) -> Scores:
-        output, target = (prepare(seen.picture(name)).to(where) for name in ("output", "target"))
-        return {"dreamsim": float(model(output, target))}
-
-    return scorer
-
-
-def _dreamsim_folder(networks: Networks) -> Path:
-    """Where its checkpoints lie, or are fetched to. Raises WeightsError."""
-    import torch
-
-    given = networks.given.get("dreamsim")
-    folder = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "dreamsim"
-    if not folder.is_dir() and (given or networks.places.offline):
-        raise WeightsError(f"{folder}: no such folder; run once online, or give the one of DreamSim's checkpoints")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 PERCEPTUAL: dict[str, Metric] = {
     "lpips": Metric(
         ("lpips",),
@@ -176,7 +144,9 @@ PERCEPTUAL: dict[str, Metric] = {
         "LPIPS 0.1 with AlexNet at the target's size, not below 64 px",
         network="alexnet",
     ),
-    "dreamsim": Metric(("dreamsim",), _dreamsim, "DreamSim's ensemble, through its own package", network="dreamsim"),
+    "dreamsim": Metric(
+        ("dreamsim",), dreamsim_scorer, "DreamSim's ensemble, through its own package", network="dreamsim"
+    ),
     "clip_i": _likeness("clip", "clip_i"),
     "dino_i": _likeness("dino", "dino_i"),
     "clip_direction": _change("clip", "clip_direction", unit=True),
