@@ -237,7 +237,7 @@ def test_dreamsim_is_asked_as_its_package_says(
     assert torch.hub.get_dir() == home  # where other weights are looked for
     assert capsys.readouterr().out == ""  # stdout is for results
     with pytest.raises(WeightsError, match=r"has no dino_vitb16_pretrain.pth; offline nothing is fetched"):
-        score(batch, ["dreamsim"], networks=Networks(Places(offline=True), {"dreamsim": str(tmp_path)}))
+        score(batch, ["dreamsim"], networks=Networks(Places(offline=True), {"dreamsim": str(batch)}))
 
 
 def test_without_dreamsim_its_install_line_is_told(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
