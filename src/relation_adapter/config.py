@@ -65,10 +65,7 @@ class ModelConfig:
     name: str = "published"
     base: str | None = "black-forest-labs/FLUX.1-dev"  # the pretrained model it is trained on; null: from scratch
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    pixel_factor: int = (
-        0  # side of the pixel block that is a latent, where a PixelCodec takes the VAE's place; 0: a VAE
-    )
-
+    pixel_factor: int = 0  # side of the pixel block that is a latent, of a PixelCodec in the VAE's place; 0: a VAE
     pixel_hidden: int = 0  # units of the net that every token writes for its own pixels; 0: none
 
     # The relation: features of the pair -> tokens -> keys and values of every block, in a branch of its own (adapter);
@@ -108,15 +105,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.source_attention == "joint" and self.source_time == "clean":
-            raise UsageError(
-                "source_time=clean needs source_attention=isolated: in one joint pass the transformer modulates "
-                "all tokens with one time."
-            )
+            raise UsageError("source_time=clean needs source_attention=isolated: a joint pass has one time for all.")
         pooled = self.image_features in ("siglip_pooled", "latents_pooled")
         if self.projector == "pooled_mlp" and not pooled:
-            raise UsageError(
-                f"projector=pooled_mlp reads siglip_pooled or latents_pooled, not image_features={self.image_features}."
-            )
+            raise UsageError(f"projector=pooled_mlp reads pooled features, not image_features={self.image_features}.")
         if self.projector == "resampler" and pooled:
             raise UsageError("projector=resampler reads patches; set image_features=siglip_patches or latents.")
         if self.projector == "resampler" and not self.roles:
@@ -132,13 +124,8 @@ class ModelConfig:
             if self.projector == "none":
                 raise UsageError("projector=none belongs to relation_branch=in_context; the adapter needs one.")
             return
-        needed = {
-            "projector": "none",
-            "image_features": "latents",
-            "source_attention": "joint",
-            "relation_vector": False,
-        }
-        for name, value in needed.items():
+        needed = {"projector": "none", "image_features": "latents", "source_attention": "joint"}
+        for name, value in (needed | {"relation_vector": False}).items():
             if getattr(self, name) != value:
                 raise UsageError(
                     f"relation_branch=in_context needs {name}={json.dumps(value).strip(chr(34))}, not "
@@ -168,9 +155,7 @@ class ModelConfig:
         if self.image_features.startswith("latents") and (self.exemplar_size < 1 or self.exemplar_size % self.patch):
             raise UsageError(f"exemplar_size={self.exemplar_size}: is not a multiple of a token's {self.patch} pixels.")
         if self.projector == "resampler" and (self.resampler_heads < 1 or self.token_dim % self.resampler_heads):
-            raise UsageError(
-                f"token_dim={self.token_dim}: is not a multiple of resampler_heads={self.resampler_heads}."
-            )
+            raise UsageError(f"token_dim={self.token_dim}: is no multiple of resampler_heads={self.resampler_heads}.")
 
     @property
     def token_channels(self) -> int:
