@@ -118,6 +118,7 @@ def test_wrong_use_is_one_clear_line(batch: Path, tmp_path: Path) -> None:
         score(batch, ["mze"])
     with pytest.raises(InputError, match=r"run the batch into this folder first"):
         score(tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()
     (batch / "metrics.json").write_text(json.dumps(3))
     with pytest.raises(InputError, match=r"remove it to score anew"):
         score(batch)

@@ -53,6 +53,7 @@ def score(
     """
     metrics, networks = choose(names), networks or Networks()
     how = {column: metric.told(networks) for metric in metrics.values() for column in metric.columns}
+    latest_rows(folder)  # a wrong name is told before locking makes a folder of it
     with locked_folder(folder):
         remove_parts(folder)
         rows = _without_stale(latest_rows(folder), read_how(folder), how)

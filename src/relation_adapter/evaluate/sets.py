@@ -99,6 +99,7 @@ def score_sets(
     """
     networks = networks or Networks()
     how = f"{HOW}; {networks.told('inception')}"
+    absolute_rows(folder)  # a wrong name is told before locking makes a folder of it
     with locked_folder(folder):
         remove_parts(folder)
         rows = [row for row in absolute_rows(folder) if row.get("output") and row.get("target")]

@@ -72,11 +72,10 @@ def compare(first: Iterable[Row], second: Iterable[Row], column: str, seed: int 
     rng = np.random.default_rng(seed)
     low, high = _bounds(_bootstrap(groups, rng))
     found = _over_tasks(groups)
-    by_chance = [
-        abs(_over_tasks([group * rng.choice((-1.0, 1.0), len(group)) for group in groups])) for _ in range(DRAWS)
-    ]
+    signed = [(group * rng.choice((-1.0, 1.0), (DRAWS, len(group)))).mean(axis=1) for group in groups]
+    by_chance = np.abs(np.mean(signed, axis=0))
     # One more draw, the one seen: a p of zero would claim more than the draws can tell.
-    p = (1 + sum(value >= abs(found) - 1e-12 for value in by_chance)) / (1 + DRAWS)
+    p = float(1 + np.sum(by_chance >= abs(found) - 1e-12)) / (1 + DRAWS)
     return Comparison(found, low, high, p, len(groups), len(both))
 
 
