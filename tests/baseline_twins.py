@@ -50,10 +50,10 @@ def write_flux(folder: Path, kind: str = "FluxPipeline", in_channels: int = 64) 
     return base
 
 
-def write_lora(path: Path, seed: int = 0) -> Path:
-    """As ai-toolkit writes one of FLUX.1: rank 16 in the paper, names of diffusers."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = lora_shapes(twin().transformer, 2, TARGETS)
+def write_lora(path: Path, transformer: Any = None) -> Path:
+    """As ai-toolkit writes one, by default of FLUX.1's twin: names of diffusers."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = lora_shapes(transformer or twin().transformer, 2, TARGETS)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: torch.randn(shape, generator=generator) * 0.3 for key, shape in shapes.items()}, path)
     return path

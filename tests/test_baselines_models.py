@@ -99,6 +99,13 @@ def test_a_lora_acts_at_its_weight(name: str, folders: Callable[[str], Path], lo
     assert not np.array_equal(none, on)
 
 
+@pytest.mark.parametrize("name", ["klein", "qwen-edit"])
+def test_a_lora_of_a_newer_model_acts_too(name: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    plain: Any = opened(name, folders(name))
+    file = twins.write_lora(tmp_path / "own.safetensors", plain.pipe.transformer)
+    assert not np.array_equal(edited(plain), edited(opened(name, folders(name), loras=((str(file), 1.0),))))
+
+
 def test_a_lora_of_another_model_is_refused(folders: Callable[[str], Path], lora: str) -> None:
     with pytest.raises(WeightsError, match=r"edit_transfer\.safetensors"):
         opened("klein", folders("klein"), loras=((lora, 1.0),))
