@@ -8,7 +8,7 @@ from pathlib import Path
 from relation_adapter.cli.edit import open_pair
 from relation_adapter.cli.outputs import check_file, make_folders
 from relation_adapter.cli.pipelines import check_model, open_pipeline
-from relation_adapter.cli.say import result, say
+from relation_adapter.cli.say import quiet_loading, result, say
 from relation_adapter.errors import UsageError
 
 
@@ -37,8 +37,10 @@ def _check_kind(options: Namespace) -> None:
 def _train(options: Namespace) -> int:
     import relation_adapter.train
 
+    quiet_loading()
     options.stopped = "run the same command again to go on"
-    result(relation_adapter.train.run(options.preset, options.overrides, options.folder, say))
+    for file in relation_adapter.train.run(options.preset, options.overrides, options.folder, say):
+        result(file)
     return 0
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def run(preset_name: str, overrides: list[str], folder: Path, tell: Callable[[str], None] | None = None) -> Path:
-    """Train a preset into a folder, or go on with the run that is there; returns the file of the trained weights.
+def run(preset_name: str, overrides: list[str], folder: Path, tell: Callable[[str], None] | None = None) -> list[Path]:
+    """Train a preset into a folder, or go on with the run that is there; returns the files of the trained weights.
+
+    Where `accelerate launch` started several processes, all but the main one return none.
 
     tell: is given the resolved config, and the step that a run goes on from, as lines of text.
 

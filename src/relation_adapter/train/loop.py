@@ -8,93 +8,114 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from torch import nn
 from torch.utils.data import DataLoader
 
 from relation_adapter.config import to_dict
-from relation_adapter.data.cached import CachedBatches, FeatureBatch, FeatureCache
-from relation_adapter.data.dataset import Batch, ProceduralBatches
-from relation_adapter.errors import InputError, UsageError
-from relation_adapter.files import SHIPPED, locked_folder, reason, remove_parts, write_whole
-from relation_adapter.model.components import Components, build
-from relation_adapter.model.flow import sample_times
-from relation_adapter.model.weights import load_model, read_info, save_model
-from relation_adapter.train.cache_features import told
-from relation_adapter.train.loss import flow_errors, weigh
+from relation_adapter.data.cached import FeatureBatch
+from relation_adapter.data.dataset import Batch, quads_of
+from relation_adapter.errors import InputError
+from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+from relation_adapter.model.components import Components
+from relation_adapter.train.begin import begin
+from relation_adapter.train.checkpoints import CHECKPOINTS_NAME
+from relation_adapter.train.loss import ShareOfNoise, draw_times, flow_errors, weigh
+from relation_adapter.train.online import encoded
+from relation_adapter.train.optimizers import build_optimizers, learning_rate, set_rates
 from relation_adapter.train.presets import TrainConfig
-from relation_adapter.train.state import STATE_NAME, TrainState, learning_rate
+from relation_adapter.train.processes import Trained, any_process, make_accelerator, place_frozen
+from relation_adapter.train.saving import save_trained
+from relation_adapter.train.shares import Share, moved, share_of
+from relation_adapter.train.sources import batches
+from relation_adapter.train.state import TrainState, trained_parameters, whole_parameters, whole_tensor
 from relation_adapter.train.watch import Watch
 
-MODEL_NAME = "model.safetensors"
 AnyBatch = Batch | FeatureBatch
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
-    """Train until `config.steps` and return the file of the averaged weights, `folder/model.safetensors`.
+def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Train until `config.steps` and return the files of the averaged weights, as `save_trained` names them.
 
-    The folder also holds config.json, state.safetensors (to go on) and what a person watches (`watch`). Raises
-    UsageError when another process trains there, InputError when the disk refuses or the loss is no number: the last
-    state is then safe.
+    The folder also holds config.json, checkpoints (to go on) and what a person watches (`watch`). Started by
+    `accelerate launch`, every process calls this, and the main one alone writes and tells. Raises UsageError when
+    another process trains there or the batch cannot be shared, InputError when the disk refuses or a gradient is no
+    number: the last state is then safe.
     """
+    accelerator = make_accelerator(config)
+    main = accelerator.is_main_process
+    tell = tell if main else lambda _: None
     tell(json.dumps(to_dict(config)))
     if config.threads:
         torch.set_num_threads(config.threads)
-    with locked_folder(folder):
-        remove_parts(folder)
-        components, began_with = _begin(config)
-        state = TrainState(components, config)
-        if (folder / STATE_NAME).exists():
-            state.load(folder)
+    with locked_folder(folder) if main else nullcontext():
+        if main:
+            remove_parts(folder)
+            remove_parts(folder / CHECKPOINTS_NAME)
+        accelerator.wait_for_everyone()
+        components, origin = begin(config)
+        model, state = _prepare(accelerator, components, config)
+        state.load(folder, tell)
+        if state.step:
             tell(f"going on from step {state.step:,} of {config.steps:,}")
-        _write_config(config, folder)
-        _run(components, state, folder, tell)
-        with averaged(state):
-            provenance = _provenance(state) | began_with
-            save_model(folder / MODEL_NAME, components, provenance=provenance, dtype=torch.bfloat16)
-    return folder / MODEL_NAME
+        if main:
+            _write_config(config, folder)
+        _run(accelerator, model, state, folder, tell)
+        with state.averaged(), whole_parameters(components, main):
+            files = save_trained(components, folder, _provenance(state) | origin) if main else []
+        accelerator.wait_for_everyone()
+    return files
 
 
-def _begin(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
-    """Fresh weights, or those of a file, and what that file says of its origin."""
-    components = build(config.model, seed=config.seed)
-    if config.init is None:
-        return components, {}
-    path = SHIPPED.get(config.init, Path(config.init))
-    first = load_model(path)
-    try:
-        components.transformer.load_state_dict(first.transformer.state_dict())
-        components.adapter.load_state_dict(first.adapter.state_dict())
-    except RuntimeError as error:
-        raise UsageError(f"init={config.init}: its weights do not fit the model ({reason(error)})") from error
-    return components, {"began_with": read_info(path)[1]}
+def _prepare(accelerator: Accelerator, components: Components, config: TrainConfig) -> tuple[nn.Module, TrainState]:
+    """The parts as one module over all processes, and the state of a run that has not begun."""
+    if config.compile:
+        components.transformer.compile_repeated_blocks()
+    place_frozen(components, accelerator.device)
+    optimizers = build_optimizers(trained_parameters(components), config)
+    model, *optimizers = accelerator.prepare(Trained(components, accelerator.is_fsdp2), *optimizers)
+    # Again: where weights are spread over processes, their parameters are others now.
+    return model, TrainState(trained_parameters(components), optimizers, config)
 
 
-def _run(components: Components, state: TrainState, folder: Path, tell: Callable[[str], None]) -> None:
+def _run(
+    accelerator: Accelerator, model: nn.Module, state: TrainState, folder: Path, tell: Callable[[str], None]
+) -> None:
     """All steps that are left."""
     config = state.config
-    loader = _loader(config, first=state.step)
-    with closing(Watch(config, folder, state.step, tell=tell)) as watch, _stop_requests() as stop:
-        for batch, waited in _timed(loader):
+    components = accelerator.unwrap_model(model).components
+    parts = share_of(config.batch, accelerator.process_index, accelerator.num_processes, config.accumulate)
+    share = Share(batches(config, components.design), slice(parts[0].start, parts[-1].stop))
+    loader = _loader(share, range(state.step, config.steps), config.workers)
+    with closing(Watch(config, folder, state.step, accelerator, tell)) as watch, _stop_requests() as stop:
+        for drawn, waited in _timed(loader):
+            start, rate = time.perf_counter(), learning_rate(config, state.step)
+            batch = moved(encoded(components, drawn), accelerator.device)
             watch.first_batch(components, batch)
-            rate = learning_rate(config, state.step)
-            t, errors, seconds = _step(components, state, batch)
+            t, errors = _step(accelerator, model, state, batch, parts)
+            seconds = time.perf_counter() - start
             watch.step(state.step, batch, t, errors, rate=rate, seconds=seconds, waited=waited)
-            last = state.step == config.steps
-            if state.step % config.save_every == 0 or last or stop:
-                state.save(folder)
-            if stop:
+            last, stopped = state.step == config.steps, any_process(accelerator, bool(stop))
+            if state.step % config.save_every == 0 or last or stopped:
+                state.save(folder, accelerator.is_main_process)
+            if stopped:
                 raise KeyboardInterrupt
             if state.step % config.validate_every == 0 or last:
-                with averaged(state):
-                    watch.validation(state.step, components)
+                with state.averaged(), torch.no_grad():
+                    model(_validate, watch, state.step)
 
 
-def _timed(batches: Iterable[AnyBatch]) -> Iterator[tuple[AnyBatch, float]]:
+def _validate(components: Components, watch: Watch, step: int) -> None:
+    watch.validation(step, components)
+
+
+def _timed(batches: Iterable[Any]) -> Iterator[tuple[Any, float]]:
     """Each batch, and the seconds that it was waited for."""
     start = time.perf_counter()
     for batch in batches:
@@ -109,60 +130,53 @@ def _write_config(config: TrainConfig, folder: Path) -> None:
         raise InputError(f"{folder / 'config.json'}: cannot be written ({reason(error)}); free some space") from error
 
 
-def _loader(config: TrainConfig, first: int) -> Iterable[AnyBatch]:
-    """The batches of the steps from `first` on, in order, made ahead by worker processes."""
-    batches = _batches(config)
+def _loader(batches: Share, steps: range, count: int) -> Iterable[Any]:
+    """The batches of these steps in order, made ahead by worker processes, or where there are none in between."""
     workers: dict[str, Any] = (
-        {"num_workers": config.workers, "prefetch_factor": 4, "worker_init_fn": _ignore_stop} if config.workers else {}
+        {"num_workers": count, "prefetch_factor": 4, "worker_init_fn": _ignore_stop} if count else {}
     )
-    return DataLoader(batches, batch_size=None, sampler=range(first, config.steps), **workers)
+    return DataLoader(batches, batch_size=None, sampler=steps, **workers)
 
 
-def _batches(config: TrainConfig) -> ProceduralBatches | CachedBatches:
-    """What is trained on. Raises UsageError where a cache was made for another design."""
-    if config.cache is None:
-        return ProceduralBatches(config.data, config.batch, config.steps, config.seed)
-    cache = FeatureCache(config.cache)
-    cache.check_design(told(config.model))
-    return CachedBatches(cache, config.batch, config.steps, config.seed)
+def _step(
+    accelerator: Accelerator, model: nn.Module, state: TrainState, share: AnyBatch, parts: list[slice]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One optimiser step; returns the time and the error of every quad of the share, (B,).
 
-
-def _step(components: Components, state: TrainState, batch: AnyBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """One optimiser step; returns every quad's time and error, (B,), and the seconds it took."""
-    start = time.perf_counter()
-    config, parameters = state.config, list(state.parameters.values())
-    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
-    t = sample_times(len(batch), config.time_sampling, rng)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-        errors = flow_errors(components, batch, t, rng)
-    loss = weigh(errors, batch, config.weighting)
-    if not math.isfinite(loss.item()):
+    parts: which quads of the whole batch the share is, part by part.
+    """
+    config, parameters, seen = state.config, list(state.parameters.values()), []
+    for rows in parts:
+        batch = quads_of(share, slice(rows.start - parts[0].start, rows.stop - parts[0].start))
+        # All that is random is a function of the seed, the step and the quad's place in the batch.
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
+        t = draw_times(config, batch, rng)[rows]
+        with accelerator.accumulate(model):
+            errors = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config)
+            accelerator.backward(weigh(errors, batch, config.weighting, t))
+        seen.append((t, errors.detach()))
+    norm = whole_tensor(accelerator.clip_grad_norm_(parameters, config.clip)).item()
+    if not math.isfinite(norm):
         raise InputError(
-            f"step {state.step}: the loss is {loss.item()}; the last saved state is safe: set a lower learning_rate "
-            "in a new run folder"
+            f"step {state.step}: the gradient is {norm}; the last saved state is safe: set a lower learning_rate in a "
+            "new run folder"
         )
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    set_rates(state.optimizers, config, state.step)
     for optimizer in state.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, state.step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    state.ema.step(parameters)
+    if state.ema is not None:
+        state.ema.step(parameters)
     state.step += 1
-    return t, errors.detach(), time.perf_counter() - start
+    t, errors = (torch.cat(values) for values in zip(*seen, strict=True))
+    return t, errors
 
 
-@contextmanager
-def averaged(state: TrainState) -> Iterator[None]:
-    """The components with the running average of the weights in place."""
-    parameters = list(state.parameters.values())
-    state.ema.store(parameters)
-    state.ema.copy_to(parameters)
-    try:
-        yield
-    finally:
-        state.ema.restore(parameters)
+def _errors(
+    components: Components, batch: AnyBatch, t: torch.Tensor, noise: ShareOfNoise, config: TrainConfig
+) -> torch.Tensor:
+    with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        return flow_errors(components, batch, t, noise, config.guidance)
 
 
 @contextmanager

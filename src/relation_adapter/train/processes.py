@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from torch import nn
+from torch import Tensor, nn
 
 from relation_adapter.model.components import Components
 from relation_adapter.train.presets import TrainConfig
@@ -18,15 +18,28 @@ class Trained(nn.Module):
 
     Whatever is done with them is done inside `forward`: what spreads weights over processes brings them together for
     it, and sees what gradients are to be exchanged.
+
+    sharded: no process has all of the weights.
     """
 
-    def __init__(self, components: Components) -> None:
+    def __init__(self, components: Components, sharded: bool = False) -> None:
         super().__init__()
         self.transformer, self.adapter = components.transformer, components.adapter
         self.components = components
+        self.outputs: list[Tensor] = []
+        if sharded:
+            self.transformer.register_forward_hook(lambda _, given, output: self.outputs.append(output[0]))
 
     def forward(self, function: Callable[..., Any], *given: Any) -> Any:
-        return function(self.components, *given)
+        """What the function makes of the components; where gradients are wanted, a tensor."""
+        self.outputs.clear()
+        made = function(self.components, *given)
+        if torch.is_grad_enabled():
+            # Of a source that runs alone only keys and values are used. A gradient of zero for what its pass gives lets
+            # every block gather its weights for the backward pass: the last one would not have them there.
+            made = sum((0 * output.float().sum() for output in self.outputs), start=made)
+        self.outputs.clear()
+        return made
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -1,138 +1,191 @@
-"""Everything a run needs to go on, in one file that is whole or not there.
+"""Everything a run needs to go on.
 
 Weights, their running average and the optimisers' moments; randomness and the place in the data are functions of the
-step, so the step is all that is kept of them.
+step, so the step is all that is kept of them. Tensors that are spread over processes are gathered to be saved and
+spread again when they are read, so a run may go on with any number of processes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
-from relation_adapter.config import to_dict
-from relation_adapter.errors import InputError, UsageError, WeightsError
-from relation_adapter.files import reason, writing_whole
+from relation_adapter.config import from_dict, to_dict
+from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.model.components import Components
+from relation_adapter.train.checkpoints import checkpoints, reading, write_checkpoint
 from relation_adapter.train.presets import TrainConfig
-
-STATE_NAME = "state.safetensors"
-MUON_PARTS = ("transformer.transformer_blocks.", "transformer.single_transformer_blocks.", "adapter.projector.layers.")
 
 
 class TrainState:
-    """Trained parameters with their optimisers and their running average."""
+    """Trained parameters with their optimisers and their running average.
 
-    def __init__(self, components: Components, config: TrainConfig) -> None:
-        self.config = config
-        self.parameters: dict[str, nn.Parameter] = {
-            f"{part}.{name}": parameter
-            for part in ("transformer", "adapter")
-            for name, parameter in getattr(components, part).named_parameters()
-        }
-        self.optimizers = build_optimizers(self.parameters, config)
-        self.ema = EMAModel(self.parameters.values(), decay=config.ema, use_ema_warmup=True, power=0.75)
+    parameters: as `trained_parameters` gives them. optimizers: theirs.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Any], config: TrainConfig) -> None:
+        self.parameters, self.optimizers, self.config = dict(parameters), list(optimizers), config
         self.step = 0
+        self.ema: EMAModel | None = None
+        if config.ema:
+            self.ema = EMAModel(self.parameters.values(), decay=config.ema, use_ema_warmup=True, power=0.75)
 
-    def save(self, folder: Path) -> None:
-        """Write `folder/state.safetensors` over the last one. Raises InputError when the disk refuses."""
+    def save(self, folder: Path, main: bool = True) -> None:
+        """Add a checkpoint to a run folder. Every process calls it; main: this is the one that writes.
+
+        Raises InputError when the disk refuses.
+        """
+        tensors = ((name, whole_tensor(tensor).cpu().contiguous()) for name, tensor in self._tensors())
+        if not main:
+            for _ in tensors:
+                pass
+            return
         metadata = {"step": str(self.step), "config": json.dumps(to_dict(self.config))}
-        try:
-            with writing_whole(folder / STATE_NAME) as part:
-                save_file(self._tensors(), part, metadata)
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{folder / STATE_NAME}: cannot be written ({reason(error)}); the last state is safe: free some space "
-                "and run the same again"
-            ) from error
+        write_checkpoint(folder, self.step, tensors, metadata, self.config.keep)
 
-    def load(self, folder: Path) -> None:
-        """Go on from `folder/state.safetensors`.
+    def load(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Go on from the newest good checkpoint of a run folder, where it has one; tell: is given what is passed over.
 
         Raises:
-            WeightsError: the file cannot be read. UsageError: it is of a run with other settings.
+            WeightsError: none of them can be read. UsageError: they are of a run with other settings.
         """
-        path = folder / STATE_NAME
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                _check_same_run(self.config, json.loads(metadata["config"]), folder)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self.step = self.ema.optimization_step = int(metadata["step"])
-            self._take(tensors)
-        except UsageError:
-            raise
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{path}: not a training state ({reason(error)}); choose another run folder") from error
+        found = checkpoints(folder)
+        for path in found:
+            try:
+                self._read(path)
+            except WeightsError as error:
+                tell(f"passed over: {error}")
+            else:
+                return
+        if found:
+            raise WeightsError(f"{found[0]}: not a training state, nor is any other there; choose another run folder")
 
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"weights.{name}": parameter.detach() for name, parameter in self.parameters.items()}
-        tensors |= {f"ema.{name}": shadow for name, shadow in zip(self.parameters, self.ema.shadow_params, strict=True)}
-        names: dict[Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
+    def _read(self, path: Path) -> None:
+        with reading(path) as (metadata, files), torch.no_grad():
+            _check_same_run(self.config, json.loads(metadata["config"]), path)
+            tensors = {name: files[name].get_tensor(name) for name in files}
+            step = int(metadata["step"])
+            for name, parameter in self.parameters.items():
+                parameter.copy_(_spread(tensors[f"weights.{name}"], parameter))
+            if self.ema is not None:
+                for name, shadow in zip(self.parameters, self.ema.shadow_params, strict=True):
+                    shadow.copy_(_spread(tensors[f"ema.{name}"], shadow))
+                self.ema.optimization_step = step
+            self._take_moments(tensors)
+            self.step = step
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All by name, as they lie in this process; a whole number becomes a tensor of one."""
+        for name, parameter in self.parameters.items():
+            yield f"weights.{name}", parameter.detach()
+        if self.ema is not None:
+            yield from ((f"ema.{n}", s) for n, s in zip(self.parameters, self.ema.shadow_params, strict=True))
+        names = {parameter: name for name, parameter in self.parameters.items()}
         for optimizer in self.optimizers:
             for parameter, moments in optimizer.state.items():
-                tensors |= {f"moments.{names[parameter]}:{key}": value for key, value in moments.items()}
-        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+                for key, value in moments.items():
+                    yield f"moments.{names[parameter]}:{key}", torch.as_tensor(value)
 
-    def _take(self, tensors: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for (name, parameter), shadow in zip(self.parameters.items(), self.ema.shadow_params, strict=True):
-                parameter.copy_(tensors[f"weights.{name}"])
-                shadow.copy_(tensors[f"ema.{name}"])
-        owners = {p: optimizer for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}
+    def _take_moments(self, tensors: Mapping[str, Tensor]) -> None:
+        moments: dict[str, dict[str, Any]] = {}
         for key, value in tensors.items():
-            kind, _, rest = key.partition(".")
-            if kind == "moments":
-                name, _, moment = rest.rpartition(":")
-                owners[self.parameters[name]].state[self.parameters[name]][moment] = value
+            if key.startswith("moments."):
+                name, _, moment = key.removeprefix("moments.").rpartition(":")
+                whole_number = not value.ndim and not value.is_floating_point()
+                moments.setdefault(name, {})[moment] = (
+                    int(value) if whole_number else _spread(value, self.parameters[name])
+                )
+        names = {parameter: name for name, parameter in self.parameters.items()}
+        for optimizer in self.optimizers:
+            own = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+            state = {number: moments[name] for number, name in enumerate(own) if name in moments}
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The running average of the weights in place of the weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        # One by one: a copy of all would be as much memory again.
+        for parameter, shadow in zip(
+            self.parameters.values(), self.ema.shadow_params if self.ema else (), strict=False
+        ):
+            kept = parameter.detach().clone()
+            parameter.copy_(shadow)
+            shadow.copy_(kept)
 
 
-def build_optimizers(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or Muon (Jordan 2024) for the matrices inside blocks and AdamW for the rest."""
-    inside = {n: p for n, p in parameters.items() if config.optimizer == "muon" and _is_inner_matrix(n, p)}
-    rest = [p for n, p in parameters.items() if n not in inside]
-    optimizers: list[torch.optim.Optimizer] = []
-    if inside:
-        optimizers.append(
-            torch.optim.Muon(
-                list(inside.values()),
-                lr=config.learning_rate,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",  # one learning rate fits both optimisers
-            )
-        )
-    optimizers.append(
-        torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    )
-    return optimizers
+def trained_parameters(components: Components) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name: `transformer.*` and `adapter.*`."""
+    return {
+        f"{part}.{name}": parameter
+        for part in ("transformer", "adapter")
+        for name, parameter in getattr(components, part).named_parameters()
+        if parameter.requires_grad
+    }
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, constant, then a linear fall to zero over the last `decay` share of the steps."""
-    rise = min(1.0, (step + 1) / max(1, config.warmup))
-    fall = min(1.0, (config.steps - step) / max(1.0, config.decay * config.steps))
-    return config.learning_rate * min(rise, fall)
+@contextmanager
+def whole_parameters(components: Components, main: bool = True) -> Iterator[None]:
+    """What training changes, and all of the adapter, as plain tensors, where it is spread over processes.
+
+    Every process calls it; main: this is the one that is given them.
+    """
+    spread = [
+        (module, name, parameter)
+        for part in (components.adapter, components.transformer)
+        for module in part.modules()
+        for name, parameter in module._parameters.items()
+        if isinstance(parameter, DTensor) and (part is components.adapter or parameter.requires_grad)
+    ]
+    try:
+        for module, name, parameter in spread:
+            whole = whole_tensor(parameter.detach())
+            module._parameters[name] = nn.Parameter(whole.cpu() if main else whole.new_empty(0), requires_grad=False)
+        yield
+    finally:
+        for module, name, parameter in spread:
+            module._parameters[name] = parameter
 
 
-def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:
-    # Modulation matrices (norm*.linear) read one vector a picture; orthogonal steps are for matrices that tokens pass.
-    return parameter.ndim == 2 and name.startswith(MUON_PARTS) and ".norm" not in name
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """A tensor that may be spread over processes, gathered; every process calls it."""
+    # A copy, since what is gathered may still be on its way.
+    return tensor.full_tensor().clone() if isinstance(tensor, DTensor) else tensor
 
 
-def _check_same_run(config: TrainConfig, saved: dict[str, Any], folder: Path) -> None:
-    asked = to_dict(config)
-    for key, value in asked.items():
-        if key not in config.FREE and saved.get(key) != value:
+def _spread(whole: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, that every process has, on the device and over the processes as another of its shape."""
+    if not isinstance(like, DTensor) or whole.shape != like.shape:
+        return whole.to(like.device) if whole.ndim else whole
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _check_same_run(config: TrainConfig, saved: dict[str, Any], path: Path) -> None:
+    try:
+        before = to_dict(from_dict(TrainConfig, saved, "config"))  # what is new since then has its default
+    except UsageError as error:
+        raise UsageError(
+            f"{path} is of another version of this program ({error}); choose another --run folder"
+        ) from error
+    for key, value in to_dict(config).items():
+        if key not in config.FREE and before[key] != value:
             raise UsageError(
-                f"{folder} holds a run with {key}={_short(saved.get(key), value)}, not "
-                f"{_short(value, saved.get(key))}; "
+                f"{path} is of a run with {key}={_short(before[key], value)}, not {_short(value, before[key])}; "
                 "choose another --run folder, or the same settings to go on"
             )
 

@@ -1,0 +1,97 @@
+"""Runs of training in processes of their own, to kill or to join; forked from one that has imported all, so fast."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from safetensors.torch import load_file
+
+from relation_adapter.data.dataset import ProceduralMix
+from relation_adapter.model.components import tiny_design
+from relation_adapter.train import loop
+from relation_adapter.train.checkpoints import STATE_NAME, checkpoints
+from relation_adapter.train.presets import PRESETS, TrainConfig
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
+
+TINY = replace(
+    PRESETS["debug"],
+    model=tiny_design("mini"),
+    data=ProceduralMix(size=32, shapes=((32, 32), (24, 40)), two_pairs=0.2, scene_share=0.0),
+    steps=6,
+    batch=4,
+    precision="float32",
+    threads=1,
+    workers=0,
+    save_every=2,
+    validate_every=1000,
+    tracker="none",
+)
+
+
+def start(config: TrainConfig, folder: Path, processes: int = 1, sharded: bool = False) -> list[Any]:
+    """Begin a run over this many processes; sharded: as FSDP2 has it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = [
+        CONTEXT.Process(target=_train, args=(config, folder, rank, processes, port, sharded))
+        for rank in range(processes)
+    ]
+    for process in started:
+        process.start()
+    return started
+
+
+def run(config: TrainConfig, folder: Path, processes: int = 1, sharded: bool = False) -> Path:
+    """The same to its end; returns the folder."""
+    started = start(config, folder, processes, sharded)
+    for process in started:
+        process.join(240)
+    assert [process.exitcode for process in started] == [0] * processes
+    return folder
+
+
+def newest(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a run's newest checkpoint."""
+    return load_file(checkpoints(folder)[0] / STATE_NAME)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """Bit by bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _train(config: TrainConfig, folder: Path, rank: int, processes: int, port: int, sharded: bool) -> None:
+    if processes > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        os.environ |= {"LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if sharded:
+        loop.make_accelerator = _sharding
+    loop.train(config, folder)
+
+
+def _sharding(config: TrainConfig) -> Accelerator:
+    """What recipes/accelerate/fsdp2.yaml asks for; of its own accord accelerate shards on GPUs alone."""
+    accelerator: Accelerator = MAKE(config)
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["FluxTransformerBlock", "FluxSingleTransformerBlock"],
+        reshard_after_forward=True,
+        cpu_ram_efficient_loading=False,
+    )
+    return accelerator
+
+
+MAKE = loop.make_accelerator
