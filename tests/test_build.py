@@ -117,6 +117,40 @@ def test_pairs_whose_pictures_nobody_shares_are_held_out_first() -> None:
     assert set(plan.tested) == set(rows("smile", 6)) and plan.shared == 0 and plan.train_quads == 14 * 13
 
 
+def test_a_picture_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    """Glued pictures are split to a file for every pair: a face of two tasks was held out in one, trained on in two."""
+    pairs = rows("smile", 20, tmp_path) + rows("hat", 20, tmp_path)
+    for number, row in enumerate(pairs):
+        row.before.parent.mkdir(exist_ok=True)
+        row.before.write_bytes(b"face %d" % (number % 20))
+        row.after.write_bytes(b"result %d" % number)
+    plans = build(pairs, tmp_path, SMALL)
+    trained = {row.before.read_bytes() for plan in plans for row in plan.train}
+    tested = {row.before.read_bytes() for plan in plans for row in plan.tested}
+    assert len(tested) >= 6 and len(trained) >= 8 and not trained & tested
+    assert sum(plan.shared for plan in plans) == 2 * 20 - 2 * len(trained) - 12 > 0
+
+
+def test_a_split_that_is_given_is_kept() -> None:
+    """`data import --split` wrote it down, and `build` drew as if it were not there."""
+    pairs = rows("smile", 20) + rows("hat", 20) + rows("snow", 5)
+    given = {"smile": ("seen", range(9)), "hat": ("train", range(15)), "snow": ("unseen", range(1))}
+    told = [
+        replace(row, split=given[row.task][0]) if row.task and int(row.before.name[:-6]) in given[row.task][1] else row
+        for row in pairs
+    ]
+    plans = {plan.task: plan for plan in build(told, ROOT, BuildOptions(unseen=1))}
+    assert [task for task, plan in plans.items() if plan.unseen] == ["snow"]
+    assert {row.split for row in plans["smile"].tested} == {"seen"} and len(plans["smile"].tested) == 9
+    assert "seen" not in {row.split for row in plans["smile"].train}
+    assert len(plans["hat"].tested) == 5 and {row.split for row in plans["hat"].tested} == {None}
+    assert {quad.split for quad in plans["snow"].quads()} == {"unseen"} and plans["smile"].benchmark_quads == 30
+    with pytest.raises(UsageError, match="'hat' has pairs whose split is train"):
+        build(told, ROOT, BuildOptions(unseen=["hat"]))
+    everything = [replace(row, split="train") for row in pairs]  # nothing is left to test with
+    assert counts(build(everything, ROOT, BuildOptions(unseen=None))) == {"train": 20 * 19 * 2 + 5 * 4}
+
+
 @pytest.mark.parametrize(
     ("count", "held_out", "train"),
     [(1, 0, 0), (2, 0, 2), (5, 0, 20), (6, 2, 12), (9, 6, 30), (18, 30, 132), (60, 30, 2000)],
@@ -132,7 +166,7 @@ def test_small_tasks_train_before_they_are_tested(count: int, held_out: int, tra
 def test_every_pair_is_accounted_for() -> None:
     plans = build(rows("a", 30) + rows("b", 30) + rows("b", 3), ROOT, BuildOptions(unseen=["b"]))
     assert "60 pairs: 24 to train on, 12 held out, 0 left out" in explain(plans)
-    assert "24 of unseen tasks not needed" in explain(plans)
+    assert "24 of unseen tasks not needed; 3 rows name a pair again" in explain(plans)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -12,6 +15,7 @@ from relation_adapter.cli import pipelines
 from relation_adapter.cli.say import result, say
 from relation_adapter.config import MODELS
 from relation_adapter.errors import UsageError
+from relation_adapter.files import reason
 
 if TYPE_CHECKING:
     from relation_adapter.data.build import TaskPlan
@@ -21,6 +25,19 @@ if TYPE_CHECKING:
 MOST_TOLD = 20  # problems, a line each; the rest are counted
 
 
+@contextmanager
+def _temporary_file() -> Iterator[None]:
+    """A disk with no room for what waits there is told in one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UsageError(
+            f"the temporary file of all rows cannot be written ({reason(error)}); free some space, or set TMPDIR to a "
+            "folder on a larger disk"
+        ) from error
+
+
+@_temporary_file()
 def build(options: Namespace) -> int:
     """Write the quads of a file of pairs, and explain their counts."""
     from relation_adapter.data.build import BuildOptions, explain
@@ -55,6 +72,7 @@ def _count_line(task: TaskPlan) -> str:
     )
 
 
+@_temporary_file()
 def cache(options: Namespace) -> int:
     """Encode what the quads need; 1 where some had to be left out."""
     from relation_adapter.data.cache import CacheOptions, write_cache

@@ -89,17 +89,20 @@ class TaskPlan:
 def build(pairs: Iterable[PairRow], root: Path, options: BuildOptions | None = None) -> list[TaskPlan]:
     """Decide for every pair whether it is trained on, held out or neither; one plan a task, tasks in order.
 
+    A split that a pair is given is kept: `unseen` makes its task one of those, `seen` holds it out, `train` never does.
     A choice depends on the seed, the task and the pictures' paths below `root`: not on the order of the rows, nor on
-    where the folder lies. A picture is known by its path. The pairs wait in a temporary file: memory holds one task.
+    where the folder lies. A picture is the same wherever its file's bytes are. The pairs wait in a temporary file:
+    memory holds one task.
 
     Raises:
-        UsageError: options out of range, a pair without a task, or a task to leave unseen that is not there.
+        UsageError: options out of range, a pair without a task, a task to leave unseen that is not there, or that has
+            pairs given to training.
     """
     options = options or BuildOptions()
     if options.cap < 1 or options.benchmark < 0:
         raise UsageError(f"cap={options.cap}, benchmark={options.benchmark}; give at least 1 and 0")
     store = PairStore(pairs, root, lambda *words: _draw(options.seed, *words))
-    unseen = _unseen_tasks(list(store.counts), options)
+    unseen = _unseen_tasks(store, options)
     for task, count in store.counts.items():
         store.hold_out(task, _most_tested(count, task in unseen, options))
     return [_plan(store, task, task in unseen, options) for task in sorted(store.counts)]
@@ -123,10 +126,12 @@ def explain(plans: Sequence[TaskPlan]) -> str:
     tested, shared = sum(one.tested_pairs for one in plans), sum(one.shared for one in plans)
     trained, total = sum(one.train_pairs for one in plans), sum(one.pairs for one in plans)
     idle = total - trained - tested - shared
+    doubles = plans[0].store.doubles if plans else 0
     lines = [
         f"{len(plans):,} tasks: {len(seen):,} seen, {len(unseen):,} unseen",
         f"{total:,} pairs: {trained:,} to train on, {tested:,} held out, {shared:,} left out because they share a "
-        f"picture with one held out, {idle:,} of unseen tasks not needed",
+        f"picture with one held out, {idle:,} of unseen tasks not needed"
+        + (f"; {doubles:,} rows name a pair again" if doubles else ""),
         f"{train:,} quads to train on: n pairs make n (n - 1), at most {most:,} a task, which {len(capped):,} tasks "
         f"reach (the paper has {PUBLISHED_QUADS:,}; its pairs per task are not published, so that number cannot be "
         "recomputed)",
@@ -149,17 +154,27 @@ def _draw(seed: int, *words: str) -> bytes:
     return hashlib.sha256("\0".join((str(seed), *words)).encode()).digest()
 
 
-def _unseen_tasks(tasks: list[str], options: BuildOptions) -> set[str]:
-    count = min(10, len(tasks) // 10) if options.unseen is None else options.unseen
-    if isinstance(count, int):
-        if not 0 <= count < max(len(tasks), 1):
-            raise UsageError(f"unseen={count} of {len(tasks)} tasks; leave some to train on")
-        return set(sorted(tasks, key=lambda task: _draw(options.seed, "unseen", task))[:count])
-    if strange := sorted(set(count) - set(tasks)):
+def _unseen_tasks(store: PairStore, options: BuildOptions) -> set[str]:
+    """Those that are given so, by name or by their pairs; the others, up to the number wished for, are drawn."""
+    tasks = list(store.counts)
+    unseen = {task for task, splits in store.given.items() if "unseen" in splits}
+    wanted = min(10, len(tasks) // 10) if options.unseen is None else options.unseen
+    if isinstance(wanted, int):
+        if not 0 <= wanted < max(len(tasks), 1):
+            raise UsageError(f"unseen={wanted} of {len(tasks)} tasks; leave some to train on")
+        open_tasks = [task for task in tasks if task not in store.given]
+        open_tasks.sort(key=lambda task: _draw(options.seed, "unseen", task))
+        unseen.update(open_tasks[: max(0, wanted - len(unseen))])
+    elif strange := sorted(set(wanted) - set(tasks)):
         raise UsageError(f"unseen: no task is called {strange[0]!r}; check its name")
-    if len(set(count)) == len(tasks):
+    else:
+        unseen.update(wanted)
+    if len(unseen) == len(tasks):
         raise UsageError(f"unseen: all of {len(tasks)} tasks; leave some to train on")
-    return set(count)
+    for task in sorted(unseen):
+        if strange := sorted(store.given.get(task, set()) - {"unseen"}):
+            raise UsageError(f"unseen: {task!r} has pairs whose split is {strange[0]}; settle which it is")
+    return unseen
 
 
 def _most_tested(pairs: int, unseen: bool, options: BuildOptions) -> int:
