@@ -18,8 +18,8 @@ from relation_adapter.data.cache_plan import Encoders, make_plan
 from relation_adapter.data.cached import FeatureCache
 from relation_adapter.data.passes import BucketBatches
 from relation_adapter.data.schema import Quad
-from relation_adapter.errors import InputError, UsageError
-from relation_adapter.images import picture_size, save_picture
+from relation_adapter.errors import InputError, PictureError, UsageError
+from relation_adapter.images import open_picture, picture_size, save_picture
 from relation_adapter.model.components import tiny
 from relation_adapter.pipeline import RelationPipeline
 from relation_adapter.pipeline.encoders import encode_texts, pair_features
@@ -204,6 +204,26 @@ def test_quads_that_cannot_be_used_are_left_out_and_named(tmp_path: Path) -> Non
     assert write(quads, tmp_path / "cache", the_encoders()).problems == done.problems
     (tmp_path / "4-2.png").write_bytes(broken)
     assert write(quads, tmp_path / "cache", the_encoders()).quads == 8 - 2 - 1
+
+
+def test_a_picture_that_was_away_for_a_while_is_encoded_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that failed for a moment left its pictures out for good: the file's bytes were the same afterwards."""
+    quads = make_quads(tmp_path)
+
+    def away(path: Path) -> Image.Image:
+        if path.name == "3-1.png":
+            raise PictureError(f"{path}: cannot be read (Input/output error)")
+        return open_picture(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("relation_adapter.data.cache.open_picture", away)
+        assert write(quads, tmp_path / "cache", the_encoders()).quads == 4
+    made, asked = counting(the_encoders())
+    assert write(quads, tmp_path / "cache", made).quads == 6 and asked.total() == 2
+    write(quads, tmp_path / "calm", the_encoders())
+    assert contents(tmp_path / "cache") == contents(tmp_path / "calm")
 
 
 def test_source_and_target_of_other_ratios_do_not_train(tmp_path: Path) -> None:

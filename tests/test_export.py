@@ -79,6 +79,30 @@ def test_rows_that_do_not_fit_the_layout_are_told(
     assert (tmp_path / "out" / "_.._up" / "Group1" / "labels.json").exists()
 
 
+def test_tasks_of_one_folder_are_not_mixed(tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`a/b` and `a_b` are both the folder a_b: their pairs came back as one task."""
+    rows = list(read_pairs(pairs))[:3]
+    write_pairs(pairs, [replace(row, task=task) for row, task in zip(rows, ("a/b", "a_b", "a/b"), strict=True)])
+    export(pairs, "--form", "labels", "-o", tmp_path / "out", code=1)
+    assert "pairs.jsonl:2: task 'a_b' would go into the folder of 'a/b'; rename" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "out" / "a_b" / "Group1" / "labels.json").read_text())) == 2
+
+
+def test_a_card_counts_what_is_there_and_takes_any_title(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pairs left out were counted, not told again on a second call; a colon in the title made the set unreadable."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = list(read_pairs(pairs))
+    rows[2].after.unlink()
+    for _ in range(2):
+        export(pairs, "--form", "datasets", "-o", tmp_path / "hub", "--title", 'Mine: "all" #1', code=1)
+        assert "11 rows" in (told := capsys.readouterr().err) and "1 left out" in told
+    assert "| `train` | 11 | 3 |" in (tmp_path / "hub" / "README.md").read_text()
+    assert len(list(datasets.load_dataset(str(tmp_path / "hub"), split="train", streaming=True))) == 11
+
+
 def test_quads_to_the_run_ready_form(tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plans = build(read_pairs(pairs), pairs.parent, BuildOptions(unseen=0, benchmark=0))
     quads = [quad for plan in plans for quad in plan.quads()]
@@ -107,7 +131,7 @@ def test_a_hugging_face_data_set_with_its_card_and_back(
     files = sorted(path.name for path in (out / "data").iterdir())
     assert files == ["test_unseen-00000.parquet", "train-00000.parquet", "train-00001.parquet"]
     card = (out / "README.md").read_text()
-    assert "license: mit" in card and "| `train` | 8 | 2 |" in card and "| `test_unseen` | 4 | 1 |" in card
+    assert 'license: "mit"' in card and "| `train` | 8 | 2 |" in card and "| `test_unseen` | 4 | 1 |" in card
     loaded = datasets.load_dataset(str(out), split="train", streaming=True)
     first = next(iter(loaded))
     assert first["before"].size == (48, 48) and first["instruction"] == "do 0" and first["split"] is None

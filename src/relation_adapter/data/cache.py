@@ -118,7 +118,7 @@ class _Writer:
         self.names.append(shard.name)
         header = self.old.header(shard.name)
         failed = {} if header is None else header["failed"]
-        if header is not None and sorted([*header["keys"], *failed]) == shard.keys:
+        if header is not None and sorted([*header["keys"], *failed]) == shard.keys and not _mended(shard, failed):
             self.found += len(shard.keys)
             self.progress(len(shard.keys))
         else:
@@ -258,6 +258,11 @@ def _given(shard: Shard, key: str) -> tuple[str, Image.Image | str | PictureErro
         return key, opened(shard, shard.wanted[key], open_picture)
     except PictureError as error:
         return key, error
+
+
+def _mended(shard: Shard, failed: Iterable[str]) -> bool:
+    """Whether a picture that could not be opened now can: the disk may have been away, the file the same."""
+    return any(not isinstance(_given(shard, key)[1], PictureError) for key in failed)
 
 
 def _rows(plan: Plan, failed: dict[str, str]) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,8 @@ def export_labels(
 ) -> Exported:
     """`<task>/Group1/labels.json` and pictures with before on the left; labels.json appears once all are there.
 
-    A row without a task, and one whose pictures differ in shape, is told and left out. Raises UsageError.
+    A row without a task, of a task whose folder is another's, or whose pictures differ in shape, is told and left out.
+    Raises UsageError.
     """
     done = Exported()
     with locked_folder(folder):
@@ -107,13 +108,17 @@ def export_labels(
 
 
 def _labels(path: Path, folder: Path, done: Exported, bad: Callable[[str], None]) -> Iterator[_Label]:
-    counts: Counter[str] = Counter()
+    counts, owners = Counter[str](), dict[str, str]()
     for where, row in read_pair_rows(path, done, bad):
+        name = folder_name(row.task or "")
         if row.task is None:
             done.unusable += 1
             bad(f"{where}: has no task, which names the folder; name it first")
             continue
-        name = folder_name(row.task)
+        if owners.setdefault(name, row.task) != row.task:
+            done.unusable += 1
+            bad(f"{where}: task {row.task!r} would go into the folder of {owners[name]!r}; rename one of them")
+            continue
         counts[name] += 1
         yield _Label(where, row, folder / name / "Group1" / f"{counts[name]:06d}.png")
 

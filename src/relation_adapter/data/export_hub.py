@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ SPLITS = {None: "train", "train": "train", "seen": "test_seen", "unseen": "test_
 
 CARD = """\
 ---
-license: {licence}
+license: {licence_word}
 task_categories:
 - image-to-image
-pretty_name: {title}
+pretty_name: {title_word}
 configs:
 - config_name: default
   data_files:
@@ -54,9 +55,10 @@ pairs of it again: `relation-adapter data import {name} --form datasets -o pairs
 
 @dataclass
 class _Split:
-    """A split as it is filled: rows so far, their tasks, and those of the shard that is open."""
+    """A split as it is filled: rows and shards so far, their tasks, and the rows of the shard that is open."""
 
     rows: int = 0
+    shards: int = 0
     tasks: Counter[str | None] = field(default_factory=Counter)
     held: list[tuple[str, PairRow]] = field(default_factory=list)
 
@@ -105,18 +107,23 @@ def _shard(folder: Path, name: str, split: _Split, schema: Any, done: Exported, 
 
     if not split.held:
         return
-    path = folder / "data" / f"{name}-{split.rows // SHARD_ROWS:05d}.parquet"
-    split.rows += len(split.held)
+    path = folder / "data" / f"{name}-{split.shards:05d}.parquet"
+    split.shards += 1
     split.tasks.update(row.task for _, row in split.held)
     if path.exists():
-        done.kept += len(split.held)
-        done.rows += len(split.held)
+        rows = pq.read_metadata(path).num_rows
+        done.kept += rows
+        if left := len(split.held) - rows:
+            done.unusable += left
+            bad(f"{path}: {left:,} pairs were left out when it was written; remove it to have them tried again")
     else:
+        rows = 0
         with writing_whole(path) as part, pq.ParquetWriter(part, schema) as writer:
             for start in range(0, len(split.held), GROUP_ROWS):
                 items = list(_items(split.held[start : start + GROUP_ROWS], done, bad))
                 writer.write_table(pa.Table.from_pylist(items, schema=schema))
-                done.rows += len(items)
+                rows += len(items)
+    split.rows, done.rows = split.rows + rows, done.rows + rows
     split.held.clear()
 
 
@@ -137,7 +144,8 @@ def _card(folder: Path, splits: dict[str, _Split], title: str, licence: str) -> 
     names = sorted(splits, key=["train", "test_seen", "test_unseen"].index)
     return CARD.format(
         title=title,
-        licence=licence,
+        title_word=json.dumps(title, ensure_ascii=False),  # JSON is YAML, whatever signs are in it
+        licence_word=json.dumps(licence, ensure_ascii=False),
         name=folder.resolve().name,
         files="\n".join(f"  - split: {name}\n    path: data/{name}-*.parquet" for name in names),
         counts="\n".join(f"| `{name}` | {splits[name].rows:,} | {len(splits[name].tasks):,} |" for name in names),
