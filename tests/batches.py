@@ -64,7 +64,9 @@ def pictures(folder: Path) -> dict[str, bytes]:
 
 
 def without_seconds(folder: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_rows(folder)]
+    return [
+        {key: value for key, value in row.items() if key not in ("seconds", "peak_gib")} for row in read_rows(folder)
+    ]
 
 
 def grow(request: EditRequest) -> Image.Image:

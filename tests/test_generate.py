@@ -37,7 +37,7 @@ def test_pictures_and_rows(quads: Path, tmp_path: Path) -> None:
     assert summary == Summary(done=COUNT, failed=0, skipped=0)
     rows = read_rows(out)
     assert calls == [(index + 1, COUNT, row["output"]) for index, row in enumerate(rows)]
-    assert rows[3] | {"seconds": 0} == {
+    assert rows[3] | {"seconds": 0, "peak_gib": 0} == {
         "before": "../../set/before.png",
         "after": "../../set/after.png",
         "source": "../../set/source 3.png",
@@ -50,6 +50,7 @@ def test_pictures_and_rows(quads: Path, tmp_path: Path) -> None:
         "seed": item_seed(0, 3),
         "model": "noise",
         "seconds": 0,
+        "peak_gib": 0,
         "error": None,
     }
     assert rows[3]["seconds"] >= 0

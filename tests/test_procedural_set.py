@@ -245,6 +245,10 @@ def test_the_benchmark_says_whether_it_agrees(
     assert "this is the frozen benchmark, pixel for pixel" in capsys.readouterr().err
 
 
+def test_a_part_of_the_benchmark_is_its_first_quads() -> None:
+    assert set(benchmark(2).items()) == {item for item in benchmark().items() if item.number < 2}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -43,7 +43,8 @@ def _add_which(which: Any) -> None:
     which.add_argument(
         "--benchmark",
         action="store_true",
-        help="the frozen benchmark: 30 of every task, seen and unseen, at 128 pixels; says whether its checksum agrees",
+        help="the frozen benchmark: 30 of every task, seen and unseen, at 128 pixels; says whether its checksum "
+        "agrees; with --count the first few of every task",
     )
     which.add_argument("--tasks", type=_names, metavar="NAME,...", help="these tasks; default: all of the split")
     which.add_argument("--category", choices=get_args(Category), help="the tasks of one category")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -39,9 +40,9 @@ def generate(
 ) -> Summary:
     """Edit every quad and keep `out/rows.jsonl` up to date; the same call again resumes and retries what failed.
 
-    A row is the quad's fields, its paths relative to `out`, and output, seed (the item's), seconds, model and error
-    (None or the message). A bad item becomes a row with an error and the batch goes on. At the end the file holds one
-    row a quad, in quad order. progress(number, count, row) is called after every item, skipped ones too.
+    A row is the quad's fields, its paths relative to `out`, and output, seed (the item's), seconds, peak_gib, model
+    and error (None or the message). A bad item becomes a row with an error and the batch goes on. At the end the file
+    holds one row a quad, in quad order. progress(number, count, row) is called after every item, skipped ones too.
 
     Raises QuadsError on a bad quads file; UsageError when `out` holds results of other quads, another seed or another
     model, or another process works there; PictureError or InputError when the disk refuses: finished rows are safe.
@@ -137,9 +138,23 @@ def _edited(quad: Quad, plan: Row, editor: Editor, folder: Path) -> Row:
         return plan | {"output": None, "seconds": elapsed, "error": _message(error)}
     # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
     save_picture(result.image, folder / plan["output"])
-    row = plan | {"seconds": round(result.seconds or time.perf_counter() - start, 3), "error": None}
+    seconds = round(result.seconds or time.perf_counter() - start, 3)
+    row = plan | {"seconds": seconds, "peak_gib": peak_gib(), "error": None}
     # An editor that tried several seeds says which one made the picture.
     return row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
+
+
+def peak_gib() -> float | None:
+    """The most memory held so far, in GiB: of the GPU where there is one, else of the process; None where not told."""
+    torch = sys.modules.get("torch")  # Loaded by the editor, where it needs it.
+    if torch is not None and torch.cuda.is_available():
+        return round(torch.cuda.max_memory_reserved() / 2**30, 2)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
 
 
 def _edit(quad: Quad, seed: int, editor: Editor) -> EditResult:
