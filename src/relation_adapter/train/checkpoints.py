@@ -50,6 +50,14 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name), reverse=True) + ([old] if old.is_file() else [])
 
 
+def set_aside(damaged: Iterable[Path]) -> None:
+    """Let these checkpoints count no more, under another name beside the others."""
+    for path in damaged:
+        aside = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """The metadata of a checkpoint, and for each tensor the open file that it lies in.

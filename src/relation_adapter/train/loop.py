@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from relation_adapter.train.state import TrainState, trained_parameters, whole_p
 from relation_adapter.train.watch import Watch
 
 AnyBatch = Batch | FeatureBatch
+PATHS = ("cache", "quads", "init", "init_lora", "base", "image_encoder", "weights")  # of a config
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -61,13 +63,13 @@ def train(config: TrainConfig, folder: Path, tell: Callable[[str], None] = lambd
         accelerator.wait_for_everyone()
         components, origin = begin(config)
         model, state = _prepare(accelerator, components, config)
-        state.load(folder, tell)
+        state.load(folder, main, tell)
         if state.step:
             tell(f"going on from step {state.step:,} of {config.steps:,}")
         if main:
-            _write_config(config, folder)
+            _write_config(replace(config, model=components.design), folder)
         _run(accelerator, model, state, folder, tell)
-        with state.averaged(), whole_parameters(components, main):
+        with state.averaged(), whole_parameters(accelerator.unwrap_model(model), main):
             files = save_trained(components, folder, _provenance(state) | origin) if main else []
         accelerator.wait_for_everyone()
     return files
@@ -91,7 +93,7 @@ def _run(
     config = state.config
     components = accelerator.unwrap_model(model).components
     parts = share_of(config.batch, accelerator.process_index, accelerator.num_processes, config.accumulate)
-    share = Share(batches(config, components.design), slice(parts[0].start, parts[-1].stop))
+    share = Share(batches(config, components.design, tell), slice(parts[0].start, parts[-1].stop))
     loader = _loader(share, range(state.step, config.steps), config.workers)
     with closing(Watch(config, folder, state.step, accelerator, tell)) as watch, _stop_requests() as stop:
         for drawn, waited in _timed(loader):
@@ -201,12 +203,12 @@ def _ignore_stop(worker: int) -> None:
 
 
 def _provenance(state: TrainState) -> dict[str, Any]:
-    # Without the paths of weights and cache, which say something of one machine alone.
+    # Without paths, which say something of one machine alone.
     config = state.config
-    settings = to_dict(config) | {"model": config.model.name, "init": config.init is not None}
-    settings["cache"] = config.cache is not None
+    settings = to_dict(config) | {"model": config.model.name}
+    settings |= {name: getattr(config, name) is not None for name in PATHS}
     return {
-        "trained_on": "procedural" if config.cache is None else "cached features",
+        "trained_on": "procedural" if config.cache is None and config.quads is None else "quads",
         "steps": state.step,
         "quads": state.step * state.config.batch,
         "seed": state.config.seed,

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from relation_adapter.config import from_dict, to_dict
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.model.components import Components
-from relation_adapter.train.checkpoints import checkpoints, reading, write_checkpoint
+from relation_adapter.train.checkpoints import checkpoints, reading, set_aside, write_checkpoint
 from relation_adapter.train.presets import TrainConfig
 
 
@@ -51,19 +52,23 @@ class TrainState:
         metadata = {"step": str(self.step), "config": json.dumps(to_dict(self.config))}
         write_checkpoint(folder, self.step, tensors, metadata, self.config.keep)
 
-    def load(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Go on from the newest good checkpoint of a run folder, where it has one; tell: is given what is passed over.
+    def load(self, folder: Path, main: bool = True, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Go on from the newest good checkpoint of a run folder, where it has one.
+
+        Every process calls it; main: this is the one that sets damaged ones aside. tell: is given what is passed over.
 
         Raises:
             WeightsError: none of them can be read. UsageError: they are of a run with other settings.
         """
         found = checkpoints(folder)
-        for path in found:
+        for number, path in enumerate(found):
             try:
                 self._read(path)
             except WeightsError as error:
                 tell(f"passed over: {error}")
             else:
+                if main:
+                    set_aside(found[:number])
                 return
         if found:
             raise WeightsError(f"{found[0]}: not a training state, nor is any other there; choose another run folder")
@@ -140,17 +145,19 @@ def trained_parameters(components: Components) -> dict[str, nn.Parameter]:
 
 
 @contextmanager
-def whole_parameters(components: Components, main: bool = True) -> Iterator[None]:
+def whole_parameters(model: Any, main: bool = True) -> Iterator[None]:
     """What training changes, and all of the adapter, as plain tensors, where it is spread over processes.
 
-    Every process calls it; main: this is the one that is given them.
+    model: a `Trained`. Every process calls it; main: this is the one that is given them.
     """
+    if isinstance(model, FSDPModule):
+        model.reshard()  # what its last pass had gathered
     spread = [
         (module, name, parameter)
-        for part in (components.adapter, components.transformer)
+        for part in (model.adapter, model.transformer)
         for module in part.modules()
         for name, parameter in module._parameters.items()
-        if isinstance(parameter, DTensor) and (part is components.adapter or parameter.requires_grad)
+        if isinstance(parameter, DTensor) and (part is model.adapter or parameter.requires_grad)
     ]
     try:
         for module, name, parameter in spread:
