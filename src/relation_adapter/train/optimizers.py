@@ -98,9 +98,7 @@ def _adamw_8bit(groups: list[dict[str, Any]], **settings: Any) -> torch.optim.Op
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
-        raise MissingExtraError(
-            "optimizer=adamw8bit needs bitsandbytes: pip install 'relation-adapter[quant]'"
-        ) from error
+        raise MissingExtraError("bitsandbytes is not installed; pip install 'relation-adapter[quant]'") from error
     optimizer: torch.optim.Optimizer = AdamW8bit(groups, **settings)
     return optimizer
 
