@@ -29,6 +29,16 @@ Add scores to every row of one or more batches: how near each output comes to it
 What is scored already stays. The columns go into rows.jsonl, and metrics.json says how each was made; fid and kid,
 which are of all outputs together, go into sets.json. See docs/evaluation.md."""
 
+REPORT = """\
+One page of what editors made of the same quads: the paper's tables beside its numbers, tests between editors, every
+task, the best and the worst edits, strengths, time and memory.
+
+  relation-adapter evaluate report runs/mini/ runs/identity/ runs/image_analogies/ -o report/
+  relation-adapter evaluate report runs/mini/ runs/identity/ --judged judged/ -o report/
+
+Score the folders first. index.html is whole in itself; report.md says the same, beside its pictures. Folders of one
+editor at several --strength make table 9 and its plot. What does not compare is said on the page."""
+
 
 def add(commands: Any, command: flags.Command) -> None:
     """All evaluate commands but `generate`; command looks up the function that runs one."""
@@ -53,6 +63,22 @@ def add(commands: Any, command: flags.Command) -> None:
     )
     score.set_defaults(run=command("evaluate", "score"), stopped=flags.GO_ON)
     judge_flags.add(commands, command)
+    _add_report(commands, command)
+
+
+def _add_report(commands: Any, command: flags.Command) -> None:
+    report = commands.add_parser("report", help="tables and pictures of all of it on one page", description=REPORT)
+    report.add_argument("folders", nargs="+", type=flags.path, metavar="FOLDER", help="a scored folder of `generate`")
+    report.add_argument(
+        "--judged",
+        action="append",
+        default=[],
+        type=flags.path,
+        metavar="OUT",
+        help="a folder of `evaluate judge`; repeatable; single scores that lie in the batches need none",
+    )
+    report.add_argument("-o", "--out", type=flags.path, required=True, metavar="REPORT", help="where the page goes")
+    report.set_defaults(run=command("evaluate_report"), stopped="run the same command again")
 
 
 def _names(text: str) -> list[str]:
