@@ -12,7 +12,6 @@ import numpy as np
 from relation_adapter.evaluate import published
 from relation_adapter.evaluate.batches import Batch, Judged, shared_quads
 from relation_adapter.evaluate.judged import COLUMNS
-
 from relation_adapter.evaluate.stats import Row, compare, mean, per_task, quad_key, where
 
 NONE = "–"  # noqa: RUF001
