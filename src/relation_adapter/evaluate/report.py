@@ -63,7 +63,7 @@ def _sections(batches: Sequence[Batch], judges: Sequence[Judged], left_out: Sequ
         Section("What does not compare", [*left_out, *apart(batches), *_judges_apart(judges)] or ["Nothing found."]),
         Section("The paper's tables", BESIDE_THE_PAPER, paper),
         Section("Strength", (), plots(batches)),
-        Section("Differences between editors", (), [tables.tests(batches)] if len(batches) > 1 else ()),
+        Section("Differences between editors", (), [tables.differences(batches)] if len(batches) > 1 else ()),
         Section("Judges", (), tables.judge_tables(batches, judges)),
         Section("Best, middle and worst", (), sheets(batches)),
         Section("Every task", (), [tables.by_task(batches)]),

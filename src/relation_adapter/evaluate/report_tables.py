@@ -12,7 +12,7 @@ import numpy as np
 from relation_adapter.evaluate import published
 from relation_adapter.evaluate.batches import Batch, Judged, shared_quads
 from relation_adapter.evaluate.judged import COLUMNS
-from relation_adapter.evaluate.stats import Row, compare, mean, per_task, quad_key, where
+from relation_adapter.evaluate.stats import DRAWS, Row, compare, mean, per_task, quad_key, where
 
 NONE = "–"  # noqa: RUF001
 SPLITS = ("seen", "unseen")
@@ -99,14 +99,18 @@ def table_1(batches: Sequence[Batch], judges: Sequence[Judged]) -> Table:
         for batch in batches
     ]
     tasks = {row.get("task") for row in batches[0].done if quad_key(row) in shared}
-    notes = [f"The {len(shared)} quads of {len(tasks)} tasks that every editor here has a result of."]
+    notes = [f"Every editor here has a result of {_count(len(shared), 'quad')} of {_count(len(tasks), 'task')}."]
     return Table("Table 1: on shared tasks", ["editor", *published.SCORES], [*published.TABLE_1, *rows], 4, notes)
 
 
 def table_2(batches: Sequence[Batch], judges: Sequence[Judged]) -> Table:
     """Tasks that training has, and has not, met."""
     rows = [
-        [batch.name, split, *_scores(batch, where(batch.done, split=split), judges, f"split={split}")]
+        [
+            batch.name,
+            _told(split, batch.done),
+            *_scores(batch, where(batch.done, split=split), judges, f"split={split}"),
+        ]
         for split in SPLITS
         for batch in batches
         if where(batch.done, split=split)
@@ -139,7 +143,10 @@ def dense_tables(batches: Sequence[Batch]) -> list[Table]:
             if any(mean(batch.done, name) for name in columns):
                 tasks = {row.get("task") for row in batch.done if row.get(next(iter(columns))) is not None}
                 rows.append(
-                    [f"{batch.name} ({len(tasks)} tasks here)", *(_mean(batch.done, name, 4) for name in columns)]
+                    [
+                        f"{batch.name}, {_count(len(tasks), 'task')} here",
+                        *(_mean(batch.done, name, 4) for name in columns),
+                    ]
                 )
         if rows:
             found.append(Table(title, ["editor", *columns.values()], [*paper, *rows], len(paper)))
@@ -165,7 +172,8 @@ def table_9(batches: Sequence[Batch], judges: Sequence[Judged]) -> Table:
             for batch in chosen:
                 if own := [row for row in where(batch.done, split=split) if quad_key(row) in shared]:
                     group = f"split={split}" if whole else None
-                    rows.append([batch.name, f"{batch.strength:g}", split, *_scores(batch, own, judges, group)])
+                    told = _told(split, own)
+                    rows.append([batch.name, f"{batch.strength:g}", told, *_scores(batch, own, judges, group)])
     if not rows:
         notes = ["No editor here has folders of several strengths: `evaluate generate --strength 0.5`."]
     head = ["editor", "strength", "tasks", *published.SCORES]
@@ -176,7 +184,11 @@ def table_10(batches: Sequence[Batch], judges: Sequence[Judged]) -> Table:
     """LoRAs, as far as the editors' names tell of one."""
     chosen = [batch for batch in batches if "lora" in batch.model]
     rows = [
-        [batch.name, split, *_scores(batch, where(batch.done, split=split), judges, f"split={split}")]
+        [
+            batch.name,
+            _told(split, batch.done),
+            *_scores(batch, where(batch.done, split=split), judges, f"split={split}"),
+        ]
         for split in SPLITS
         for batch in chosen
         if where(batch.done, split=split)
@@ -186,7 +198,7 @@ def table_10(batches: Sequence[Batch], judges: Sequence[Judged]) -> Table:
     return Table("Table 10: rank of the LoRA", head, [*published.TABLE_10, *rows], 4, notes)
 
 
-def tests(batches: Sequence[Batch]) -> Table:
+def differences(batches: Sequence[Batch]) -> Table:
     """Every two editors on the quads that both did; p corrected for the number of tests by Holm."""
     found = [
         (f"{first.name} less {second.name}", name, one)
@@ -207,7 +219,11 @@ def tests(batches: Sequence[Batch]) -> Table:
         ]
         for (names, name, one), p in zip(found, corrected, strict=True)
     ]
-    notes = [f"Paired by quad, random signs; p is corrected for {len(found)} tests by Holm's way."]
+    least = min(1.0, len(found) / (1 + DRAWS))
+    notes = [
+        f"Paired by quad, random signs; p is corrected for {len(found)} tests by Holm's way; {least:.4f} is the least "
+        f"that {DRAWS} draws can tell of the clearest."
+    ]
     head = ["editors", "score", "difference", "95 % interval", "p", "tasks", "quads"]
     return Table("Paired tests", head, rows, notes=notes, sortable=True)
 
@@ -276,6 +292,15 @@ def _judge_rows(batch: Batch, rows: Iterable[Row], judges: Sequence[Judged]) -> 
         return []
     wanted, place = {quad_key(row) for row in rows}, str(batch.folder.resolve())
     return [row for at, side in paired[0].sides if at == place for row in side if quad_key(row) in wanted]
+
+
+def _told(split: str, rows: Iterable[Row]) -> str:
+    """A split and the number of its tasks."""
+    return f"{split} ({len({row.get('task') for row in where(rows, split=split)})})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _ratio(rows: Sequence[Row]) -> str:
