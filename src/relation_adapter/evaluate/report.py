@@ -18,7 +18,8 @@ TITLE = "Editors compared"
 BESIDE_THE_PAPER = (
     "Rows marked as the paper's are of other pictures (Relation252K, 512 px), another CLIP and FID, and a judge of "
     "other rivals: they show the layout and the size of differences to expect, and rank nothing of this page.",
-    "MSE is of pixels in [0, 1] at the target's size, a mean over tasks.",
+    "MSE is of pixels in [0, 1] at the target's size, a mean over tasks. GPT-C and GPT-A are of those quads that the "
+    "judge scored, where one paired table is given (see Judges).",
 )
 
 

@@ -42,7 +42,7 @@ def _table(table: Table) -> str:
     cell = "<th><button>{}</button></th>" if table.sortable else "<th>{}</th>"
     head = "".join(cell.format(escape(name)) for name in table.head)
     rows = []
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(_marked(table)):
         cells = "".join(
             f'<th scope="row">{escape(text)}</th>' if place == 0 else f"<td{_left(text)}>{escape(text)}</td>"
             for place, text in enumerate(row)
@@ -88,10 +88,12 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
 
 def _markdown_table(table: Table) -> str:
     lines = [_line(table.head), "|---" * len(table.head) + "|"]
-    for number, row in enumerate(table.rows):
-        first = f"{row[0]} ({PAPER})" if number < table.paper else row[0]
-        lines.append(_line([first, *row[1:]]))
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_line, _marked(table))])
+
+
+def _marked(table: Table) -> list[Sequence[str]]:
+    """The rows; published ones say so."""
+    return [[f"{row[0]} ({PAPER})", *row[1:]] if n < table.paper else row for n, row in enumerate(table.rows)]
 
 
 def _line(cells: Sequence[str]) -> str:
