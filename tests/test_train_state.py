@@ -22,6 +22,7 @@ from relation_adapter.errors import InputError, UsageError, WeightsError
 from relation_adapter.train import checkpoints as on_disk
 from relation_adapter.train.checkpoints import CHECKPOINTS_NAME, STATE_NAME, checkpoints
 from relation_adapter.train.loop import train
+from relation_adapter.train.presets import TrainConfig
 
 KILLS = int(os.environ.get("RELATION_ADAPTER_KILLS", "4"))  # CONTRIBUTING.md: twenty before a release
 LONG = replace(TINY, steps=3 * KILLS, batch=2, save_every=1)
@@ -47,18 +48,32 @@ def cut(path: Path) -> None:
 # Kills
 
 
-def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(whole: Path, tmp_path: Path) -> None:
-    rng = random.Random()
-    for _ in range(KILLS):
-        (process,) = start(LONG, tmp_path)
-        process.join(rng.uniform(0.0, 6.0))
+def kill_at_random(config: TrainConfig, folder: Path, kills: int) -> list[int]:
+    """Start a run and kill it, again and again, while it starts or some steps later; returns the steps it had saved."""
+    rng, steps = random.Random(), []
+    for _ in range(kills):
+        before = checkpoints(folder)[:1]
+        (process,) = start(config, folder)
+        if rng.random() < 0.25:
+            process.join(rng.uniform(0.0, 1.0))
+        else:
+            while process.is_alive() and checkpoints(folder)[:1] == before:
+                process.join(0.01)
+            process.join(rng.uniform(0.0, 0.2))
         process.kill()
         process.join()
+        found = checkpoints(folder)
+        steps.append(int(found[0].name) if found else 0)
+    return steps
+
+
+def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(whole: Path, tmp_path: Path) -> None:
+    steps = kill_at_random(LONG, tmp_path, KILLS)
+    assert steps == sorted(steps) and steps[-1] > 0
     run(LONG, tmp_path)
     assert same(newest(whole), newest(tmp_path))
-    assert load_file(whole / "model.safetensors").keys() == load_file(tmp_path / "model.safetensors").keys()
-    hidden = [path for path in (tmp_path / CHECKPOINTS_NAME).iterdir() if path.name.startswith(".")]
-    assert not hidden and len(checkpoints(tmp_path)) == LONG.keep
+    assert same(*(load_file(folder / "model.safetensors") for folder in (whole, tmp_path)))
+    assert sorted(os.listdir(tmp_path / CHECKPOINTS_NAME)) == [path.name for path in reversed(checkpoints(whole))]
 
 
 # The newest good one
