@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(one: Path, tmp_path: Path) -> None
 
 def test_weights_spread_over_processes_are_saved_for_one(one: Path, tmp_path: Path) -> None:
     """FSDP2: the trained file and the checkpoint are whole, and one process goes on from the latter."""
-    run(replace(TINY, steps=4, decay=0.0), tmp_path, processes=2, sharded=True)
+    run(replace(TINY, steps=4, decay=0.0), tmp_path, processes=2, kind="fsdp2")
     shapes = {name: tensor.shape for name, tensor in newest(one).items()}
     assert {name: tensor.shape for name, tensor in newest(tmp_path).items()} == shapes
     trained = load_model(tmp_path / "model.safetensors")
@@ -50,6 +51,20 @@ def test_weights_spread_over_processes_are_saved_for_one(one: Path, tmp_path: Pa
     train(replace(TINY, steps=6, decay=0.0), tmp_path)
     train(replace(TINY, steps=6, decay=0.0, accumulate=2), tmp_path / "alone")
     assert largest_difference(tmp_path, tmp_path / "alone") < 3e-3
+
+
+@pytest.mark.skipif(not find_spec("deepspeed"), reason="needs DeepSpeed")
+def test_deepspeed_goes_on_and_does_what_one_process_does(tmp_path: Path) -> None:
+    config = replace(TINY, optimizer="adamw", decay=0.0)
+    run(replace(config, steps=4), tmp_path / "parts", processes=2, kind="deepspeed")
+    run(config, tmp_path / "parts", processes=2, kind="deepspeed")
+    run(config, tmp_path / "whole", processes=2, kind="deepspeed")
+    assert same(newest(tmp_path / "parts"), newest(tmp_path / "whole"))
+    with pytest.raises(UsageError, match="go on with DeepSpeed"):
+        train(config, tmp_path / "parts")
+    train(config, tmp_path / "alone")
+    alone, whole = newest(tmp_path / "alone"), newest(tmp_path / "whole")
+    assert all((alone[name] - value).abs().max() < 3e-3 for name, value in whole.items())
 
 
 def test_each_process_takes_its_own_quads() -> None:

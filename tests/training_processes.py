@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import load_file
 
@@ -19,6 +19,7 @@ from relation_adapter.model.components import tiny_design
 from relation_adapter.train import loop
 from relation_adapter.train.checkpoints import STATE_NAME, checkpoints
 from relation_adapter.train.presets import PRESETS, TrainConfig
+from relation_adapter.train.processes import make_accelerator
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
@@ -38,23 +39,22 @@ TINY = replace(
 )
 
 
-def start(config: TrainConfig, folder: Path, processes: int = 1, sharded: bool = False) -> list[Any]:
-    """Begin a run over this many processes; sharded: as FSDP2 has it."""
+def start(config: TrainConfig, folder: Path, processes: int = 1, kind: str = "") -> list[Any]:
+    """Begin a run over this many processes, by DDP, or another kind of `MAKERS`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = [
-        CONTEXT.Process(target=_train, args=(config, folder, rank, processes, port, sharded))
-        for rank in range(processes)
+        CONTEXT.Process(target=_train, args=(config, folder, rank, processes, port, kind)) for rank in range(processes)
     ]
     for process in started:
         process.start()
     return started
 
 
-def run(config: TrainConfig, folder: Path, processes: int = 1, sharded: bool = False) -> Path:
+def run(config: TrainConfig, folder: Path, processes: int = 1, kind: str = "") -> Path:
     """The same to its end; returns the folder."""
-    started = start(config, folder, processes, sharded)
+    started = start(config, folder, processes, kind)
     for process in started:
         process.join(240)
     assert [process.exitcode for process in started] == [0] * processes
@@ -71,18 +71,17 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def _train(config: TrainConfig, folder: Path, rank: int, processes: int, port: int, sharded: bool) -> None:
+def _train(config: TrainConfig, folder: Path, rank: int, processes: int, port: int, kind: str) -> None:
     if processes > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         os.environ |= {"LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    if sharded:
-        loop.make_accelerator = _sharding
+    loop.make_accelerator = MAKERS[kind]
     loop.train(config, folder)
 
 
-def _sharding(config: TrainConfig) -> Accelerator:
+def _fsdp2(config: TrainConfig) -> Accelerator:
     """What recipes/accelerate/fsdp2.yaml asks for; of its own accord accelerate shards on GPUs alone."""
-    accelerator: Accelerator = MAKE(config)
+    accelerator = make_accelerator(config)
     accelerator.state.distributed_type = DistributedType.FSDP
     accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
@@ -94,4 +93,14 @@ def _sharding(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-MAKE = loop.make_accelerator
+def _deepspeed(config: TrainConfig) -> Accelerator:
+    """What recipes/accelerate/deepspeed.yaml asks for; without a GPU accelerate counts only one process then."""
+    processes, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
+    os.environ |= {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
+    accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=config.accumulate)
+    for state in (PartialState(), accelerator.state):
+        state.num_processes, state.process_index, state.local_process_index = processes, rank, rank
+    return accelerator
+
+
+MAKERS = {"": make_accelerator, "fsdp2": _fsdp2, "deepspeed": _deepspeed}

@@ -53,18 +53,23 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def writing_whole_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder of files: yield a new folder to write to, which then becomes `path`, not yet there."""
-    part = path.parent / f".{secrets.token_hex(8)}{PART_SUFFIX}"
-    part.mkdir(parents=True)
+    """The same for a folder of files: yield a folder to write to, `part_folder(path)`, which then becomes `path`."""
+    part = part_folder(path)
+    part.mkdir(parents=True, exist_ok=True)
     try:
         yield part
-        for file in part.iterdir():
+        for file in filter(Path.is_file, part.rglob("*")):
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
         part.rename(path)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def part_folder(path: Path) -> Path:
+    """Where a folder is written before it has its name: known beforehand, so that many processes may write to it."""
+    return path.with_name(f".{path.name}{PART_SUFFIX}")
 
 
 def remove_parts(folder: Path) -> None:

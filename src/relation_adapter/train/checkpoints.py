@@ -30,7 +30,7 @@ def write_checkpoint(
 
     Raises InputError when the disk refuses; the older ones are then still there.
     """
-    path = folder / CHECKPOINTS_NAME / f"{step:07d}"
+    path = checkpoint_path(folder, step)
     try:
         with writing_whole_folder(path) as part:
             for number, shard in enumerate(_shards(tensors)):
@@ -41,6 +41,11 @@ def write_checkpoint(
             f"{path}: cannot be written ({reason(error)}); the last saved state is safe: free some space and run the "
             "same again"
         ) from error
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Of a step of the run in a folder."""
+    return folder / CHECKPOINTS_NAME / f"{step:07d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:

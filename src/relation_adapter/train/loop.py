@@ -30,7 +30,7 @@ from relation_adapter.train.loss import ShareOfNoise, draw_times, flow_errors, w
 from relation_adapter.train.online import encoded
 from relation_adapter.train.optimizers import build_optimizers, learning_rate, set_rates
 from relation_adapter.train.presets import TrainConfig
-from relation_adapter.train.processes import Trained, any_process, make_accelerator, place_frozen
+from relation_adapter.train.processes import any_process, make_accelerator, prepare, uses_deepspeed
 from relation_adapter.train.saving import save_trained
 from relation_adapter.train.shares import Share, moved, share_of
 from relation_adapter.train.sources import batches
@@ -79,11 +79,11 @@ def _prepare(accelerator: Accelerator, components: Components, config: TrainConf
     """The parts as one module over all processes, and the state of a run that has not begun."""
     if config.compile:
         components.transformer.compile_repeated_blocks()
-    place_frozen(components, accelerator.device)
     optimizers = build_optimizers(trained_parameters(components), config)
-    model, *optimizers = accelerator.prepare(Trained(components, accelerator.is_fsdp2), *optimizers)
+    model, optimizers = prepare(accelerator, components, optimizers, config)
     # Again: where weights are spread over processes, their parameters are others now.
-    return model, TrainState(trained_parameters(components), optimizers, config)
+    parameters = trained_parameters(components)
+    return model, TrainState(parameters, optimizers, config, model if uses_deepspeed(accelerator) else None)
 
 
 def _run(
@@ -148,6 +148,7 @@ def _step(
     parts: which quads of the whole batch the share is, part by part.
     """
     config, parameters, seen = state.config, list(state.parameters.values()), []
+    set_rates(state.optimizers, config, state.step)
     for rows in parts:
         batch = quads_of(share, slice(rows.start - parts[0].start, rows.stop - parts[0].start))
         # All that is random is a function of the seed, the step and the quad's place in the batch.
@@ -157,13 +158,12 @@ def _step(
             errors = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config)
             accelerator.backward(weigh(errors, batch, config.weighting, t))
         seen.append((t, errors.detach()))
-    norm = whole_tensor(accelerator.clip_grad_norm_(parameters, config.clip)).item()
+    norm = float(whole_tensor(accelerator.clip_grad_norm_(parameters, config.clip)))
     if not math.isfinite(norm):
         raise InputError(
             f"step {state.step}: the gradient is {norm}; the last saved state is safe: set a lower learning_rate in a "
             "new run folder"
         )
-    set_rates(state.optimizers, config, state.step)
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

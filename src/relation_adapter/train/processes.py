@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
+from relation_adapter.errors import UsageError
 from relation_adapter.model.components import Components
 from relation_adapter.train.presets import TrainConfig
 
@@ -60,11 +62,37 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-def place_frozen(components: Components, device: torch.device) -> None:
-    """Move the parts that are never trained, encoders for instance, to a device."""
+def prepare(
+    accelerator: Accelerator, components: Components, optimizers: Sequence[Any], config: TrainConfig
+) -> tuple[Any, list[Any]]:
+    """The parts as one module, and their optimisers, over all processes. Raises UsageError where they cannot be."""
     for name, part in vars(components).items():
-        if isinstance(part, nn.Module) and name not in ("transformer", "adapter"):
-            part.to(device)
+        if isinstance(part, nn.Module) and name not in ("transformer", "adapter"):  # encoders for instance
+            part.to(accelerator.device)
+    if uses_deepspeed(accelerator):
+        _tell_deepspeed(accelerator.state.deepspeed_plugin, optimizers, config, accelerator.num_processes)
+    model, *optimizers = accelerator.prepare(Trained(components, accelerator.is_fsdp2), *optimizers)
+    return model, list(optimizers)
+
+
+def uses_deepspeed(accelerator: Accelerator) -> bool:
+    """Whether the processes were launched with DeepSpeed, which has a state of its own."""
+    return bool(accelerator.distributed_type == DistributedType.DEEPSPEED)
+
+
+def _tell_deepspeed(plugin: Any, optimizers: Sequence[Any], config: TrainConfig, processes: int) -> None:
+    """What the run decides, whatever DeepSpeed's own file says."""
+    if plugin.zero_stage == 3:
+        raise UsageError("DeepSpeed's stage 3 is not supported; take stage 2, or FSDP2 to spread the weights as well")
+    if len(optimizers) > 1:
+        raise UsageError("optimizer=muon does not go with DeepSpeed; set optimizer=adamw, or launch with DDP or FSDP2")
+    plugin.deepspeed_config |= {
+        "train_batch_size": config.batch,
+        "train_micro_batch_size_per_gpu": config.batch // (processes * config.accumulate),
+        "gradient_accumulation_steps": config.accumulate,
+        "gradient_clipping": config.clip,
+        "zero_allow_untested_optimizer": True,
+    }
 
 
 def any_process(accelerator: Accelerator, flag: bool) -> bool:

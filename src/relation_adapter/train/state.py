@@ -21,18 +21,28 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from relation_adapter.config import from_dict, to_dict
 from relation_adapter.errors import UsageError, WeightsError
+from relation_adapter.files import part_folder
 from relation_adapter.model.components import Components
-from relation_adapter.train.checkpoints import checkpoints, reading, set_aside, write_checkpoint
+from relation_adapter.train.checkpoints import checkpoint_path, checkpoints, reading, set_aside, write_checkpoint
 from relation_adapter.train.presets import TrainConfig
+
+ENGINE_NAME = "deepspeed"  # what DeepSpeed keeps, beside the rest of a checkpoint
 
 
 class TrainState:
     """Trained parameters with their optimisers and their running average.
 
-    parameters: as `trained_parameters` gives them. optimizers: theirs.
+    parameters: as `trained_parameters` gives them. optimizers: theirs. engine: DeepSpeed's, which keeps the moments.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Any], config: TrainConfig) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        optimizers: Sequence[Any],
+        config: TrainConfig,
+        engine: Any = None,
+    ) -> None:
+        self.engine = engine
         self.parameters, self.optimizers, self.config = dict(parameters), list(optimizers), config
         self.step = 0
         self.ema: EMAModel | None = None
@@ -44,6 +54,9 @@ class TrainState:
 
         Raises InputError when the disk refuses.
         """
+        if self.engine is not None:
+            part = part_folder(checkpoint_path(folder, self.step))
+            self.engine.save_checkpoint(part / ENGINE_NAME, tag=ENGINE_NAME, exclude_frozen_parameters=True)
         tensors = ((name, whole_tensor(tensor).cpu().contiguous()) for name, tensor in self._tensors())
         if not main:
             for _ in tensors:
@@ -76,6 +89,8 @@ class TrainState:
     def _read(self, path: Path) -> None:
         with reading(path) as (metadata, files), torch.no_grad():
             _check_same_run(self.config, json.loads(metadata["config"]), path)
+            if (path / ENGINE_NAME).exists() != (self.engine is not None):
+                raise UsageError(f"{path}: go on with DeepSpeed where it was begun with it, and without where not")
             tensors = {name: files[name].get_tensor(name) for name in files}
             step = int(metadata["step"])
             for name, parameter in self.parameters.items():
@@ -84,7 +99,10 @@ class TrainState:
                 for name, shadow in zip(self.parameters, self.ema.shadow_params, strict=True):
                     shadow.copy_(_spread(tensors[f"ema.{name}"], shadow))
                 self.ema.optimization_step = step
-            self._take_moments(tensors)
+            if self.engine is None:
+                self._take_moments(tensors)
+            else:
+                self.engine.load_checkpoint(path / ENGINE_NAME, tag=ENGINE_NAME, load_module_strict=False)
             self.step = step
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -94,7 +112,7 @@ class TrainState:
         if self.ema is not None:
             yield from ((f"ema.{n}", s) for n, s in zip(self.parameters, self.ema.shadow_params, strict=True))
         names = {parameter: name for name, parameter in self.parameters.items()}
-        for optimizer in self.optimizers:
+        for optimizer in self.optimizers if self.engine is None else ():
             for parameter, moments in optimizer.state.items():
                 for key, value in moments.items():
                     yield f"moments.{names[parameter]}:{key}", torch.as_tensor(value)
