@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from diffusers.models.transformers import transformer_flux
 from training_processes import TINY, newest, run, same
 
 from relation_adapter.data.dataset import ProceduralBatches
@@ -15,6 +17,8 @@ from relation_adapter.errors import UsageError
 from relation_adapter.model.weights import load_model
 from relation_adapter.train.loop import train
 from relation_adapter.train.shares import Share, share_of
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "accelerate"
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,12 @@ def test_each_process_takes_its_own_quads() -> None:
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"batch=4 cannot be shared evenly by .* accumulate=3"):
         train(replace(TINY, accumulate=3), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "deepspeed"])
+def test_the_recipes_are_such_that_accelerate_takes_them(name: str) -> None:
+    """It refuses keys that it does not know."""
+    config = load_config_from_file(str(RECIPES / f"{name}.yaml"))
+    assert config.mixed_precision == "no" and config.num_processes == 8
+    blocks = config.fsdp_config.get("fsdp_transformer_layer_cls_to_wrap", "") if name == "fsdp2" else ""
+    assert all(hasattr(transformer_flux, block) for block in blocks.split(",") if block)

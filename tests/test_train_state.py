@@ -24,7 +24,7 @@ from relation_adapter.train.checkpoints import CHECKPOINTS_NAME, STATE_NAME, che
 from relation_adapter.train.loop import train
 from relation_adapter.train.presets import TrainConfig
 
-KILLS = int(os.environ.get("RELATION_ADAPTER_KILLS", "4"))  # CONTRIBUTING.md: twenty before a release
+KILLS = int(os.environ.get("RELATION_ADAPTER_KILLS", "8"))
 LONG = replace(TINY, steps=3 * KILLS, batch=2, save_every=1)
 
 

@@ -22,7 +22,7 @@ from relation_adapter.train.presets import PRESETS, TrainConfig
 from relation_adapter.train.processes import make_accelerator
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
+CONTEXT.set_forkserver_preload([loop.__name__])
 
 TINY = replace(
     PRESETS["debug"],

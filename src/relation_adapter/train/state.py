@@ -115,7 +115,10 @@ class TrainState:
         for optimizer in self.optimizers if self.engine is None else ():
             for parameter, moments in optimizer.state.items():
                 for key, value in moments.items():
-                    yield f"moments.{names[parameter]}:{key}", torch.as_tensor(value)
+                    moment = torch.as_tensor(value)
+                    # Copied where it may be shared: 8-bit optimisers have one table for all.
+                    own = moment.shape == parameter.shape
+                    yield f"moments.{names[parameter]}:{key}", moment if own else moment.clone()
 
     def _take_moments(self, tensors: Mapping[str, Tensor]) -> None:
         moments: dict[str, dict[str, Any]] = {}
