@@ -113,7 +113,7 @@ class TrainConfig:
     # What may differ between a run and its resumption, since no number depends on it or it only makes the run longer.
     FREE = (
         *("steps", "warmup", "decay", "threads", "workers", "save_every", "keep", "validate_every", "tracker"),
-        *("base", "image_encoder", "weights", "offline", "gradient_checkpointing", "compile"),
+        *("base", "image_encoder", "weights", "offline", "accumulate", "gradient_checkpointing", "compile"),
     )
 
 

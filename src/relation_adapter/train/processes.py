@@ -69,6 +69,8 @@ def prepare(
     for name, part in vars(components).items():
         if isinstance(part, nn.Module) and name not in ("transformer", "adapter"):  # encoders for instance
             part.to(accelerator.device)
+    if accelerator.is_fsdp2 and config.optimizer == "adamw8bit":
+        raise UsageError("optimizer=adamw8bit does not go with FSDP2; set optimizer=adamw, or launch with DDP")
     if uses_deepspeed(accelerator):
         _tell_deepspeed(accelerator.state.deepspeed_plugin, optimizers, config, accelerator.num_processes)
     model, *optimizers = accelerator.prepare(Trained(components, accelerator.is_fsdp2), *optimizers)
