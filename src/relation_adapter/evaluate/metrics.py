@@ -33,27 +33,21 @@ def psnr(first: Unit, second: Unit) -> float:
 def ssim(first: Unit, second: Unit) -> float:
     """Structural similarity of Wang et al. 2004, up to 1: Gaussian window of 11 and sigma 1.5, mean over colours.
 
-    Over the windows that lie inside of the picture, as there; torchmetrics' own mean counts mirrored borders too. A
-    picture with a side below 11 px is seen through the largest flat window that fits.
+    Over the windows that lie inside of the picture, as there. A picture with a side below 11 px is seen through the
+    largest flat window that fits. By scikit-image, which takes a thirtieth of torchmetrics' time.
 
     Raises:
-        MissingExtraError: torchmetrics is not installed.
+        MissingExtraError: scikit-image is not installed.
     """
-    import torch
-
     try:
-        from torchmetrics.functional.image import structural_similarity_index_measure
+        from skimage.metrics import structural_similarity
     except ImportError as error:
-        raise MissingExtraError("torchmetrics is not installed; pip install 'relation-adapter[evaluate]'") from error
-    window = min(11, *first.shape[:2])
-    window -= 1 - window % 2  # odd
-    one, other = (torch.from_numpy(x.astype(np.float64).transpose(2, 0, 1))[None] for x in (first, second))
-    _, by_pixel = structural_similarity_index_measure(
-        one, other, gaussian_kernel=window == 11, kernel_size=window, data_range=1.0, return_full_image=True
-    )
-    border = window // 2
-    height, width = by_pixel.shape[-2:]
-    return float(by_pixel[..., border : height - border, border : width - border].mean())
+        raise MissingExtraError("scikit-image is not installed; pip install 'relation-adapter[evaluate]'") from error
+    side = min(first.shape[:2])
+    window = {"gaussian_weights": True, "sigma": 1.5} if side >= 11 else {"win_size": side - 1 + side % 2}
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    found = structural_similarity(one, other, channel_axis=2, data_range=1.0, use_sample_covariance=False, **window)
+    return float(found)
 
 
 def _pixels(seen: Seen) -> Scores:
