@@ -17,6 +17,7 @@ from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.components import assemble, build_transformer
 from relation_adapter.model.lora import add_lora, read_lora
 from relation_adapter.model.published import load_adapter, published_design
+from relation_adapter.model.weights import read_info
 from relation_adapter.train.begin import begin
 from relation_adapter.train.loop import train
 from relation_adapter.train.loss import flow_errors
@@ -25,6 +26,7 @@ from relation_adapter.train.optimizers import part_of
 from relation_adapter.train.parts import choose
 from relation_adapter.train.presets import PRESETS
 from relation_adapter.train.sources import batches
+from relation_adapter.train.validate import held_out, validate
 
 INIT = {"init": "published", "init_lora": "published"}  # every weight of these files is random: nothing is zero
 
@@ -81,6 +83,7 @@ def test_only_the_chosen_parts_move(made: dict[str, Any], tmp_path: Path, parts:
         if not torch.equal(value.to(torch.bfloat16), after[f"adapter.{key}"])
     }
     assert moved == set(parts.split(",")) - {"lora"}
+    assert "twins" not in read_info(tmp_path / "adapter.safetensors")[1].__repr__()  # no path of this machine
     assert (tmp_path / "lora.safetensors").exists() == ("lora" in parts)
     free = {part_of(f"transformer.{key}") for key, p in before.transformer.named_parameters() if p.requires_grad}
     assert free == ({"lora"} if "lora" in parts else set())
@@ -97,6 +100,15 @@ def test_the_weights_trained_at_full_size_are_those_of_the_paper() -> None:
         choose(model, parts)
         both = [*model.transformer.parameters(), *model.adapter.parameters()]
         assert sum(p.numel() for p in both if p.requires_grad) == count
+
+
+def test_frozen_weights_are_kept_as_small_as_the_base(made: dict[str, Any]) -> None:
+    """And with keys and projector in two types what is trained can still be looked at."""
+    chosen = config("flux-published", made, {"trains": "lora,projector"})
+    components, _ = begin(chosen)
+    types = {part_of(f"adapter.{key}"): p.dtype for key, p in components.adapter.named_parameters()}
+    assert types == {"projector": torch.float32, "keys_values": torch.bfloat16}
+    assert validate(components, held_out(chosen))["validation"] > 0
 
 
 @pytest.mark.parametrize("name", ["flux-published", "flux-directed"])

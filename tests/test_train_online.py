@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,13 @@ def test_shares_of_a_batch_are_the_batch_and_read_no_more(made: dict[str, Any]) 
         assert len({picture.size for picture in (*whole.source, *whole.target)}) == 1
         shown = [part.has_relation if part.has_relation is not None else torch.ones(len(part)) == 1 for part in parts]
         assert whole.has_relation is None or torch.equal(whole.has_relation, torch.cat(shown))
+
+
+def test_batches_go_to_workers_that_share_no_memory(made: dict[str, Any]) -> None:
+    """As on systems where processes are spawned, not forked."""
+    drawn = BucketBatches(QuadPictures(made["quads"], BUCKETS), 2, 9, 0)
+    for step in (0, 5):
+        assert pickle.loads(pickle.dumps(drawn))[step].text == drawn[step].text
 
 
 def test_about_the_share_that_is_asked_for_is_left_away(made: dict[str, Any]) -> None:

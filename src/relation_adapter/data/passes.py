@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +50,7 @@ class BucketBatches(Dataset[Any]):
         self.relation_dropout, self.text_dropout = relation_dropout, text_dropout
         self.sizes = sorted(quads.buckets)
         self.per_pass = sum(-(-self._count(size) // batch) for size in self.sizes)
-        self._pass = lru_cache(maxsize=1)(self._shuffled)
+        self._last: tuple[int, list[tuple[int, npt.NDArray[np.int64]]]] = (-1, [])
 
     def __len__(self) -> int:
         return self.steps
@@ -62,7 +61,9 @@ class BucketBatches(Dataset[Any]):
     def part(self, step: int, where: slice) -> Any:
         """Some quads of the batch of a step; the others are not read."""
         turn, place = divmod(step, self.per_pass)
-        size, numbers = self._pass(turn)[place]
+        if self._last[0] != turn:
+            self._last = turn, self._shuffled(turn)
+        size, numbers = self._last[1][place]
         no_relation, no_text = (drop[where] for drop in self._dropped(step))
         batch = self.quads.batch(self.sizes[size], numbers[where].tolist(), no_text.tolist())
         return replace(batch, has_relation=torch.from_numpy(~no_relation)) if no_relation.any() else batch

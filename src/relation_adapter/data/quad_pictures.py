@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,10 +55,10 @@ class QuadPictures:
         self.path, self.wrong = Path(path), dict[str, int]()
         self.buckets: dict[Size, array[int]] = {}
         self._known: dict[str | None, int] = {None: -1}
-        self._size = cache(_size)
+        size = cache(_size)
         for quad in iter_quads(path):
             if quad.split in splits:
-                self._add(quad, buckets)
+                self._add(quad, buckets, size)
         self._names = list(self._known)[1:]
         self._known.clear()
         if not self.buckets:
@@ -83,10 +83,10 @@ class QuadPictures:
             tasks=tuple(task or "" for task in tasks),
         )
 
-    def _add(self, quad: Quad, buckets: Buckets) -> None:
+    def _add(self, quad: Quad, buckets: Buckets, size_of: Callable[[Path], Size | str]) -> None:
         if quad.target is None:
             return self._leave(f"{quad.source}: no target is known; there is nothing to train on")
-        sizes = [self._size(path) for path in (quad.before, quad.after, quad.source, quad.target)]
+        sizes = [size_of(path) for path in (quad.before, quad.after, quad.source, quad.target)]
         if wrong := next((size for size in sizes if isinstance(size, str)), None):
             return self._leave(wrong)
         source, target = (size for size in sizes[2:] if not isinstance(size, str))

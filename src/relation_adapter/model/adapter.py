@@ -88,6 +88,7 @@ class RelationAdapter(ModelMixin, ConfigMixin):
 
     def _key_value(self, tokens: Tensor, to_k: nn.Module, to_v: nn.Module) -> KeyValue:
         head_dim = self.design.transformer.attention_head_dim
+        tokens = tokens.to(next(to_k.parameters()).dtype)  # training may hold projector and keys in two types
         key = to_k(tokens).unflatten(-1, (-1, head_dim))
         value = to_v(tokens).unflatten(-1, (-1, head_dim))
         return nn.functional.rms_norm(key, (head_dim,), eps=KEY_NORM_EPS), value

@@ -43,6 +43,9 @@ def begin(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
     if config.lora_rank or config.init_lora:
         origin |= _add_lora(config, components)
     choose(components, config.trains)
+    for parameter in components.adapter.parameters() if config.base_stays else ():
+        if not parameter.requires_grad:
+            parameter.data = parameter.to(components.transformer.dtype)  # half the memory, as the base
     if config.gradient_checkpointing:
         components.transformer.enable_gradient_checkpointing()
     return components, origin

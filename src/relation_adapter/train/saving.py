@@ -25,7 +25,7 @@ def save_trained(components: Components, folder: Path, provenance: Mapping[str, 
         save_model(folder / MODEL_NAME, components, provenance, torch.bfloat16)
         return [folder / MODEL_NAME]
     files = []
-    if components.design.relation_branch == "adapter":
+    if components.design.relation_branch == "adapter" or components.design.roles:
         save_adapter(folder / ADAPTER_NAME, components.adapter, provenance, torch.bfloat16)
         files.append(folder / ADAPTER_NAME)
     for name in lora_names(components.transformer):

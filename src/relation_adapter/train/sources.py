@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.data.cached import FeatureCache
@@ -17,17 +17,24 @@ TRAIN = ("train",)
 UNSPLIT = ("train", None)  # quads that were written by hand say nothing of a split
 
 
-def batches(config: TrainConfig, design: ModelConfig) -> ProceduralBatches | BucketBatches:
+def batches(
+    config: TrainConfig, design: ModelConfig, tell: Callable[[str], None] = lambda _: None
+) -> ProceduralBatches | BucketBatches:
     """Item `step` is the batch that a run trains on in that step.
 
-    design: the model's own, as `begin` made it. Raises UsageError where a cache is of another design, or cannot do
-    what is asked; and what reading a cache or a file of quads raises.
+    design: the model's own, as `begin` made it. tell: is given what quads are left out, and why. Raises UsageError
+    where a cache is of another design, or cannot do what is asked; and what reading a cache or a file of quads raises.
     """
     if config.cache is None and config.quads is None:
         return ProceduralBatches(config.data, config.batch, config.steps, config.seed)
     quads = open_quads(config, TRAIN if config.cache is not None else UNSPLIT)
     if isinstance(quads, FeatureCache):
         quads.check_design(told(design))
+    if isinstance(quads, QuadPictures) and quads.wrong:
+        tell(
+            f"{sum(quads.wrong.values()):,} quads of {config.quads} are left out, as {next(iter(quads.wrong))}; "
+            "`data verify` names all"
+        )
     if config.text_dropout and design.text == "instruction" and isinstance(quads, FeatureCache) and quads.empty < 0:
         raise UsageError(
             f"text_dropout={config.text_dropout}: {config.cache} holds no empty instruction to put in place; run "
