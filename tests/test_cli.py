@@ -250,7 +250,6 @@ def test_what_does_not_go_with_quads(run: Run, fake: Fake, more: str, capsys: py
         (f"{PAIR} d.png -o o.png --guidance -1", "-1 is below 0"),
         (f"{PAIR} d.png -o o.png --memory 13", "invalid choice: 13"),
         (f"{PAIR} d.png -o o.png --relation r.safetensors:much", "'much'"),
-        ("train mini", "--run"),
         ("train mini --run r --set steps", "key=value"),
         ("relation -o r.safetensors", "--pair"),
         (f"{PAIR} d.png -o o.png --strength 1,x", "'x' is not a finite number"),
@@ -289,6 +288,7 @@ def test_wrong_flags(run: Run, line: str, text: str, capsys: pytest.CaptureFixtu
         ("relation --pair before.png after.png -o r.bin", "end the name in .safetensors"),
         ("relation --pair before.png after.png -o there.safetensors", "there already; --force"),
         ("train minni --run r", "minni"),
+        ("train mini", "needs --run FOLDER"),
         ("models info minni", "did you mean mini?"),
     ],
 )
