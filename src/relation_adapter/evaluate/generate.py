@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
+from relation_adapter.data.spread import Spread, serially
 from relation_adapter.editor import Editor, EditRequest, EditResult
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.evaluate.rows import ROWS_NAME, Row, append_row, open_rows, read_rows, row_key, write_rows
@@ -42,10 +44,27 @@ def generate(
 
     A row is the quad's fields, its paths relative to `out`, and output, seed (the item's), seconds, peak_gib, model
     and error (None or the message). A bad item becomes a row with an error and the batch goes on. At the end the file
-    holds one row a quad, in quad order. progress(number, count, row) is called after every item, skipped ones too.
+    holds one row a quad, in quad order. progress(number, count, row) is called after every item; those that an earlier
+    call had done come first.
 
     Raises QuadsError on a bad quads file; UsageError when `out` holds results of other quads, another seed or another
     model, or another process works there; PictureError or InputError when the disk refuses: finished rows are safe.
+    """
+    return generate_with(serially, quads, editor.name, lambda: editor, out, seed, progress)
+
+
+def generate_with(
+    spread: Spread,
+    quads: str | os.PathLike[str] | Sequence[Quad],
+    name: str,
+    make: Callable[[], Editor],
+    out: str | os.PathLike[str],
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Summary:
+    """As `generate`, by whatever workers `spread` has; each makes its own editor, which has to be called `name`.
+
+    Workers save the pictures, this process alone writes rows. What is in memory does not grow with the rows done.
     """
     if seed < 0:
         raise UsageError(f"seed {seed} is negative; use 0 or more")
@@ -54,25 +73,63 @@ def generate(
     folder = Path(out)
     with locked_folder(folder):
         remove_parts(folder)
-        plans = [_plan(index, quad, editor.name, seed, folder) for index, quad in enumerate(quads)]
-        rows = _resumed(folder, plans)
-        write_rows(folder, list(rows.values()))
-        counts = {"done": 0, "failed": 0, "skipped": 0}
+        rows = [_plan(index, quad, name, seed, folder) for index, quad in enumerate(quads)]
+        finished = _resume(folder, rows)
+        counts = {"done": 0, "failed": 0, "skipped": len(finished)}
+        for index in finished if progress is not None else ():
+            progress(index + 1, len(rows), rows[index])
+        todo = (Task(index, quad, rows[index]) for index, quad in enumerate(quads) if index not in finished)
         with open_rows(folder) as file:
-            for number, (quad, plan) in enumerate(zip(quads, plans, strict=True), start=1):
-                row = rows.get(row_key(plan))
-                if row is not None and _finished(row, folder):
-                    outcome = "skipped"
-                else:
-                    row = _edited(quad, plan, editor, folder)
-                    rows[row_key(plan)] = row
-                    append_row(file, row)
-                    outcome = "done" if row["error"] is None else "failed"
-                counts[outcome] += 1
+            for index, made in spread(partial(Edits, make, name, folder), todo, _lost):
+                rows[index] |= made
+                append_row(file, rows[index])
+                counts["done" if made["error"] is None else "failed"] += 1
                 if progress is not None:
-                    progress(number, len(plans), row)
-        write_rows(folder, [rows[row_key(plan)] for plan in plans])
+                    progress(index + 1, len(rows), rows[index])
+        write_rows(folder, rows)
     return Summary(**counts)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One edit to be made. plan: what its row holds whatever the outcome, and the name of its picture as `output`."""
+
+    index: int
+    quad: Quad
+    plan: Row
+
+
+class Edits:
+    """What a worker does: edit after edit, by an editor of its own."""
+
+    def __init__(self, make: Callable[[], Editor], name: str, folder: Path) -> None:
+        self.editor, self.folder = make(), folder
+        if self.editor.name != name:
+            raise UsageError(
+                f"a worker has '{self.editor.name}' where '{name}' is wanted; give every machine the same weights"
+            )
+
+    def __call__(self, task: Task) -> tuple[int, Row]:
+        """Make one edit and save it; what that adds to its row, an error where the item or the editor failed."""
+        start = time.perf_counter()
+        try:
+            result = _edit(task.quad, task.plan["seed"], self.editor)
+        except Exception as error:  # An editor is anybody's code; whatever it raises is this item's failure alone.
+            return task.index, _failed(round(time.perf_counter() - start, 3), _message(error))
+        # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
+        save_picture(result.image, self.folder / task.plan["output"])
+        seconds = round(result.seconds or time.perf_counter() - start, 3)
+        row: Row = {"seconds": seconds, "peak_gib": peak_gib(), "error": None}
+        # An editor that tried several seeds says which one made the picture.
+        return task.index, row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
+
+
+def _lost(task: Task, why: str) -> tuple[int, Row]:
+    return task.index, _failed(None, why)
+
+
+def _failed(seconds: float | None, why: str) -> Row:
+    return {"output": None, "seconds": seconds, "error": why}
 
 
 def item_seed(seed: int, index: int) -> int:
@@ -105,7 +162,23 @@ def _finished(row: Row, folder: Path) -> bool:
     return row.get("error") is None and isinstance(output, str) and (folder / output).is_file()
 
 
-def _resumed(folder: Path, plans: Sequence[Row]) -> dict[str, Row]:
+def _resume(folder: Path, plans: list[Row]) -> set[int]:
+    """Put the finished rows of earlier calls in the place of their plans, and say which; on disk the latest are kept.
+
+    Raises UsageError where finished rows are not of this batch.
+    """
+    earlier = _earlier(folder, plans)
+    write_rows(folder, list(earlier.values()))
+    finished = set()
+    for index, plan in enumerate(plans):
+        row = earlier.get(row_key(plan))
+        if row is not None and _finished(row, folder):
+            plans[index] = row
+            finished.add(index)
+    return finished
+
+
+def _earlier(folder: Path, plans: Sequence[Row]) -> dict[str, Row]:
     """Rows of earlier calls by key, the latest of each; refuses finished rows that are not of this batch."""
     if not (folder / ROWS_NAME).exists():
         return {}
@@ -126,22 +199,6 @@ def _difference(row: Row, plans: Sequence[Row]) -> str:
         return f"model '{row.get('model')}', not '{plans[0]['model']}'"
     same_quad = any(all(row.get(name) == plan[name] for name in PICTURES) for plan in plans)
     return "another seed, order or instruction" if same_quad else "other quads"
-
-
-def _edited(quad: Quad, plan: Row, editor: Editor, folder: Path) -> Row:
-    """Make one edit and save it; the row, with an error where the item or the editor failed."""
-    start = time.perf_counter()
-    try:
-        result = _edit(quad, plan["seed"], editor)
-    except Exception as error:  # An editor is anybody's code; whatever it raises is the failure of this item alone.
-        elapsed = round(time.perf_counter() - start, 3)
-        return plan | {"output": None, "seconds": elapsed, "error": _message(error)}
-    # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
-    save_picture(result.image, folder / plan["output"])
-    seconds = round(result.seconds or time.perf_counter() - start, 3)
-    row = plan | {"seconds": seconds, "peak_gib": peak_gib(), "error": None}
-    # An editor that tried several seeds says which one made the picture.
-    return row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
 
 
 def peak_gib() -> float | None:
