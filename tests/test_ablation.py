@@ -129,7 +129,7 @@ def test_a_pooled_vector_needs_pixels_as_latents() -> None:
 # The command
 
 
-def test_designs_are_one_step_apart_and_the_last_is_mini(ablation: Any) -> None:
+def test_designs_are_one_step_apart_and_the_last_is_mini_but_for_its_nets(ablation: Any) -> None:
     designs = ablation.designs()
     changed = {
         name: {key for key, value in config_dict(design).items() if config_dict(designs["together"])[key] != value}
@@ -140,7 +140,7 @@ def test_designs_are_one_step_apart_and_the_last_is_mini(ablation: Any) -> None:
     assert changed["mini"] - changed["directed"] == {"relation_vector"}
     assert changed["roles"] - {"name"} == pooled
     assert changed["published"] - changed["roles"] == {"roles"}
-    sizes = {"transformer", "token_dim", "resampler_heads", "exemplar_size", "native_area", "name"}
+    sizes = {"transformer", "token_dim", "resampler_heads", "exemplar_size", "native_area", "name", "pixel_hidden"}
     same = {key: value for key, value in config_dict(designs["mini"]).items() if key not in sizes}
     assert same == {key: value for key, value in config_dict(MODELS["mini"]).items() if key not in sizes}
 
