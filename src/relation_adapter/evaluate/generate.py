@@ -76,8 +76,9 @@ def generate_with(
         rows = [_plan(index, quad, name, seed, folder) for index, quad in enumerate(quads)]
         finished = _resume(folder, rows)
         counts = {"done": 0, "failed": 0, "skipped": len(finished)}
-        for index in finished if progress is not None else ():
-            progress(index + 1, len(rows), rows[index])
+        if progress is not None:
+            for index in finished:
+                progress(index + 1, len(rows), rows[index])
         todo = (Task(index, quad, rows[index]) for index, quad in enumerate(quads) if index not in finished)
         with open_rows(folder) as file:
             for index, made in spread(partial(Edits, make, name, folder), todo, _lost):
