@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from relation_adapter.baselines import EDITORS
 from relation_adapter.cli import main, models
 from relation_adapter.config import MODELS, to_dict
 
@@ -76,14 +77,22 @@ def test_info_on_a_saved_pipeline(model: Path, tmp_path: Path, capsys: pytest.Ca
 def test_list(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(models, "SHIPPED", {"mini": model})
     assert main(["models", "list"]) == 0
-    head, line, full = capsys.readouterr().out.splitlines()
+    head, line, full, *others = capsys.readouterr().out.splitlines()
     assert head.split() == list(models.COLUMNS)
     assert line.split()[:2] == ["mini", "mini"] and "5.2 thousand" in line and "CC0-1.0" in line
     assert full.split()[:4] == ["flux-dev", "published", "14.9", "billion"] and "Non-Commercial" in full
+    assert [other.split()[0] for other in others] == list(EDITORS)
+    assert "black-forest-labs/FLUX.2-klein-4B" in next(other for other in others if other.startswith("klein"))
     assert main(["models", "list", "--json"]) == 0
-    row, full_row = json.loads(capsys.readouterr().out)
+    row, full_row, *_ = json.loads(capsys.readouterr().out)
     assert row["parameters"] == 5200 and row["file"] == str(model)
     assert full_row["parameters"] == 14_905_621_824
+
+
+def test_what_is_not_on_the_hub_is_not_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", "identity"]) == 2
+    err = capsys.readouterr().err
+    assert "identity: nothing of it is fetched; choose of flux-dev, edit_transfer" in err and err.count("\n") == 1
 
 
 HOSTILE = {

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from training_processes import newest, same
 
+from relation_adapter.cli import main
 from relation_adapter.config import override
 from relation_adapter.data.dataset import ProceduralBatches, ProceduralMix
 from relation_adapter.errors import InputError, UsageError
@@ -142,6 +144,20 @@ def test_an_interrupted_run_saves_the_step_it_is_at(tmp_path: Path) -> None:
 def test_workers_change_nothing(whole: Path, tmp_path: Path) -> None:
     run("debug", [*SHORT, "workers=2"], tmp_path)
     assert same_weights(whole, tmp_path)
+
+
+def test_a_run_of_two_steps_goes_on_to_four_and_edits(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for steps in (2, 4):
+        words = [word for one in [*SHORT, f"steps={steps}"] for word in ("--set", one)]
+        assert main(["train", "debug", "--run", str(tmp_path / "run"), *words]) == 0
+    told = capfd.readouterr()
+    assert "going on from step 2 of 4" in told.err
+    for name, value in (("before", 90), ("after", 160)):
+        Image.new("RGB", (32, 32), (value, value, value)).save(tmp_path / f"{name}.png")
+    before, after, out = (str(tmp_path / f"{name}.png") for name in ("before", "after", "out"))
+    assert main(["edit", "--model", told.out.split()[-1], "--pair", before, after, before, "-o", out]) == 0
+    with Image.open(out) as made:
+        assert made.size == (32, 32)
 
 
 def test_other_settings_need_another_folder(whole: Path) -> None:

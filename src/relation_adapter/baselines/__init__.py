@@ -9,8 +9,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from relation_adapter.baselines import parts
 from relation_adapter.editor import Editor, FunctionEditor
-from relation_adapter.hub import Places
+from relation_adapter.hub import Part, Places
 from relation_adapter.images import Size
 
 
@@ -38,11 +39,15 @@ OF_WEIGHTS = ("base", "loras", "steps", "guidance", "size", "memory", "quantize"
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a baseline is in one line, how it is made, and which of `Choices` (and of a request) mean anything to it."""
+    """What a baseline is in one line, how it is made, and which of `Choices` (and of a request) mean anything to it.
+
+    base: its pretrained part on the hub, where it has one.
+    """
 
     about: str
     takes: tuple[str, ...]
     make: Callable[[Choices], Editor]
+    base: Part | None = None
 
 
 def _identity(choices: Choices) -> Editor:
@@ -58,13 +63,17 @@ def _later(module: str, function: str = "make") -> Callable[[Choices], Editor]:
     return make
 
 
+def _large(about: str, base: Part, module: str, function: str = "make") -> Baseline:
+    return Baseline(about, OF_WEIGHTS, _later(module, function), base)
+
+
 EDITORS: Mapping[str, Baseline] = {
     "identity": Baseline("the source as it is", (), _identity),
     "image_analogies": Baseline("patches of the pair alone, no weights", ("size",), _later("image_analogies")),
-    "edit_transfer": Baseline("FLUX.1-dev with Edit Transfer's LoRA", OF_WEIGHTS, _later("edit_transfer")),
-    "visualcloze": Baseline("FLUX.1-Fill as VisualCloze trained it", OF_WEIGHTS, _later("visualcloze")),
-    "kontext": Baseline("FLUX.1 Kontext, told in words", OF_WEIGHTS, _later("instruction", "make_kontext")),
-    "klein": Baseline("FLUX.2 klein 4B, told in words", OF_WEIGHTS, _later("instruction", "make_klein")),
-    "in_context": Baseline("the paper's ablation: the pair as tokens", OF_WEIGHTS, _later("in_context")),
-    "qwen-edit": Baseline("Qwen-Image-Edit-2511, told in words", OF_WEIGHTS, _later("instruction", "make_qwen_edit")),
+    "edit_transfer": _large("FLUX.1-dev with Edit Transfer's LoRA", parts.FLUX, "edit_transfer"),
+    "visualcloze": _large("FLUX.1-Fill as VisualCloze trained it", parts.VISUALCLOZE, "visualcloze"),
+    "kontext": _large("FLUX.1 Kontext, told in words", parts.KONTEXT, "instruction", "make_kontext"),
+    "klein": _large("FLUX.2 klein 4B, told in words", parts.KLEIN, "instruction", "make_klein"),
+    "in_context": _large("the paper's ablation: the pair as tokens", parts.FLUX, "in_context"),
+    "qwen-edit": _large("Qwen-Image-Edit-2511, told in words", parts.QWEN_EDIT, "instruction", "make_qwen_edit"),
 }

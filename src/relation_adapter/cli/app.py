@@ -226,9 +226,11 @@ def _add_models(models: argparse.ArgumentParser) -> None:
 def _add_fetch(commands: Any) -> None:
     fetch = commands.add_parser(
         "fetch",
-        help="download the parts of flux-dev",
-        description="Download what flux-dev consists of, about 43 GB, to the hub's cache; --offline then finds it.",
+        help="download the parts of flux-dev, or of a baseline",
+        description="Download what flux-dev consists of, about 43 GB, or the base of a baseline, to the hub's cache; "
+        "--offline then finds it.",
     )
+    fetch.add_argument("model", nargs="?", default="flux-dev", metavar="NAME", help="as `models list` has it; flux-dev")
     fetch.add_argument("--weights", type=flags.path, metavar="FOLDER", help="parts that lie here are not fetched")
     fetch.set_defaults(run=_command("models", "fetch"), stopped="run the same command again to go on")
 

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from relation_adapter.baselines import EDITORS, Baseline
 from relation_adapter.cli.outputs import check_file
 from relation_adapter.cli.pipelines import FLUX, check_model
 from relation_adapter.cli.say import result, say
 from relation_adapter.config import MODELS, override, to_dict
-from relation_adapter.errors import WeightsError
+from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED, reason
 from relation_adapter.header import read_header
 from relation_adapter.hub import FLUX_DEV, Part, Places, check_sums, find
@@ -24,13 +25,15 @@ COLUMNS = ("name", "design", "parameters", "size", "licence", "file")
 
 
 def list_models(options: Namespace) -> int:
-    """The packaged models, one a line."""
+    """The models and the baselines that `--model` takes, one a line."""
     rows = [_row(name, path) for name, path in SHIPPED.items() if path.exists()] + [_flux_row()]
+    rows += [_baseline_row(name, baseline) for name, baseline in EDITORS.items()]
     if options.json:
         result(json.dumps(rows, indent=2))
         return 0
     shown = {"size": _size, "parameters": _short}
-    table = [COLUMNS, *(tuple(shown.get(key, str)(row[key]) for key in COLUMNS) for row in rows)]
+    table: list[tuple[str, ...]] = [COLUMNS]
+    table += [tuple("-" if row[key] is None else shown.get(key, str)(row[key]) for key in COLUMNS) for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         result("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -76,6 +79,18 @@ def _flux_row() -> dict[str, Any]:
     }
 
 
+def _baseline_row(name: str, baseline: Baseline) -> dict[str, Any]:
+    base = baseline.base
+    return {
+        "name": name,
+        "design": "baseline",
+        "parameters": None,
+        "size": None if base is None else base.size,
+        "licence": LICENCE if base is None else base.licence,
+        "file": baseline.about if base is None else f"{baseline.about}: {base.repo}",
+    }
+
+
 def _flux_info(options: Namespace) -> int:
     """Where the parts of flux-dev come from."""
     facts = {"design": to_dict(MODELS["published"]), "parts": {name: _part(part) for name, part in FLUX_DEV.items()}}
@@ -98,15 +113,25 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def fetch(options: Namespace) -> int:
-    """Bring the parts of flux-dev here, so that --offline finds them, and check them; their paths on stdout."""
+    """Bring the parts of a model here, so that --offline finds them, and check them; their paths on stdout."""
     places = Places(folder=options.weights)
-    for name, part in FLUX_DEV.items():
+    for name, part in _parts(options.model).items():
         say(f"{name}: {part.repo}, {_size(part.size)}")
         path = find(part, places)
         count = check_sums(path, part)
         say(f"{name}: {f'{count} checksums agree' if count else 'no checksum is known'}")
         result(path)
     return 0
+
+
+def _parts(model: str) -> dict[str, Part]:
+    if model == FLUX:
+        return dict(FLUX_DEV)
+    known = {name: baseline.base for name, baseline in EDITORS.items() if baseline.base is not None}
+    base = known.get(model)
+    if base is None:
+        raise UsageError(f"{model}: nothing of it is fetched; choose of {', '.join([FLUX, *known])}")
+    return {"base": base}
 
 
 def convert(options: Namespace) -> int:

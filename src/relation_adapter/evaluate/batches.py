@@ -13,8 +13,7 @@ from PIL import Image
 
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.evaluate.judged import HEAD, Head, read_head, sides
-from relation_adapter.evaluate.rows import Row, absolute_rows
-from relation_adapter.evaluate.score import read_how
+from relation_adapter.evaluate.rows import Row, absolute_rows, read_how
 from relation_adapter.evaluate.sets import read_sets
 from relation_adapter.evaluate.stats import quad_key
 

@@ -27,8 +27,7 @@ from relation_adapter.data.ordered import in_order
 from relation_adapter.data.strips import pictures_hash
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.evaluate.judged import COLUMNS, PLACES, Head, Mode, claim, seen_from, to_judge, write_judged
-from relation_adapter.evaluate.rows import Row, latest_rows, write_rows
-from relation_adapter.evaluate.score import add_how
+from relation_adapter.evaluate.rows import Row, add_how, latest_rows, write_rows
 from relation_adapter.files import locked_folder, remove_parts
 from relation_adapter.images import open_picture
 from relation_adapter.vlm.asking import Question, Vlm

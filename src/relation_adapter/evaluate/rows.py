@@ -1,4 +1,7 @@
-"""The rows of a batch on disk: `rows.jsonl`, appended to line by line and put in order at the end."""
+"""The rows of a batch on disk: `rows.jsonl`, appended to line by line and put in order at the end.
+
+`metrics.json` beside it says how every column of scores was made.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from relation_adapter.files import reason, write_whole
 
 Row = dict[str, Any]
 
-ROWS_NAME = "rows.jsonl"
+ROWS_NAME, HOW_NAME = "rows.jsonl", "metrics.json"
 
 
 def read_rows(folder: str | os.PathLike[str], name: str = ROWS_NAME) -> list[Row]:
@@ -88,6 +91,24 @@ def write_rows(folder: Path, rows: Sequence[Row], name: str = ROWS_NAME) -> None
         write_whole(folder / name, b"".join(map(_encoded, rows)))
     except OSError as error:
         raise _refused(folder / name, error) from error
+
+
+def read_how(folder: Path) -> dict[str, str]:
+    """How every column of a batch was made, as far as that is known. Raises InputError on a damaged file."""
+    path = folder / HOW_NAME
+    try:
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
+
+
+def add_how(folder: Path, how: Mapping[str, str]) -> None:
+    """Say how some columns are made, beside what was said of others. Raises InputError."""
+    text = json.dumps(read_how(folder) | dict(how), indent=1, ensure_ascii=False)
+    try:
+        write_whole(folder / HOW_NAME, text.encode() + b"\n")
+    except OSError as error:
+        raise InputError(f"{folder / HOW_NAME}: cannot be written ({reason(error)}); free some space") from error
 
 
 def _encoded(row: Row) -> bytes:

@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from relation_adapter.data.schema import PICTURES
-from relation_adapter.errors import InputError, PictureError
+from relation_adapter.errors import PictureError
 from relation_adapter.evaluate.metrics import DEFAULT, choose
 from relation_adapter.evaluate.networks import Networks
-from relation_adapter.evaluate.rows import Row, append_row, latest_rows, open_rows, write_rows
+from relation_adapter.evaluate.rows import Row, add_how, append_row, latest_rows, open_rows, read_how, write_rows
 from relation_adapter.evaluate.seen import Metric, Scorer, Seen
-from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+from relation_adapter.files import locked_folder, remove_parts
 
-HOW_NAME = "metrics.json"
 DIGITS = 8
 Progress = Callable[[int, int], None]
 
@@ -106,21 +104,3 @@ def _without_stale(rows: Sequence[Row], then: Mapping[str, str], now: Mapping[st
     """The rows without those columns that an earlier call made in another way."""
     stale = {column for column, how in now.items() if then.get(column, how) != how}
     return [{name: value for name, value in row.items() if name not in stale} for row in rows]
-
-
-def read_how(folder: Path) -> dict[str, str]:
-    """How every column of a batch was made, as far as that is known. Raises InputError on a damaged file."""
-    path = folder / HOW_NAME
-    try:
-        return dict(json.loads(path.read_bytes())) if path.exists() else {}
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
-
-
-def add_how(folder: Path, how: Mapping[str, str]) -> None:
-    """Say how some columns are made, beside what was said of others. Raises InputError."""
-    text = json.dumps(read_how(folder) | dict(how), indent=1, ensure_ascii=False)
-    try:
-        write_whole(folder / HOW_NAME, text.encode() + b"\n")
-    except OSError as error:
-        raise InputError(f"{folder / HOW_NAME}: cannot be written ({reason(error)}); free some space") from error
