@@ -58,7 +58,7 @@ def test_killed_three_times_nothing_is_lost_or_asked_twice(tmp_path: Path) -> No
         told = process.communicate(timeout=120)[1]
         assert process.returncode == 1, told
         # Each kill may cost the replies that were under way, one a thread; no other is ever asked for again.
-        repeated = sum(count - 1 for count in fake.answered.values())
+        repeated = sum(max(0, count - 1) for count in fake.answered.values())
         assert repeated <= 3 * threads
         requests = len(fake.bodies)
         again = start(pairs, fake)
