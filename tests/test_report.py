@@ -159,3 +159,8 @@ def test_what_cannot_be_reported_on_is_told(folders: list[Path], tmp_path: Path,
     with pytest.raises(InputError, match="run the batch"):
         report([tmp_path / "nowhere"], [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_editor_of_a_file_has_the_file_s_name(quads: Path, tmp_path: Path) -> None:
+    generate(quads, plain(0, "/some where/mine.safetensors@0123abcd strength=0.5"), tmp_path / "run")
+    assert [batch.name for batch in read_batches([tmp_path / "run"])] == ["mine strength=0.5"]

@@ -84,8 +84,14 @@ def _read(folder: Path) -> Batch:
     if not rows:
         raise InputError(f"{folder}: its rows.jsonl is empty; edit some quads into it first")
     model = str(rows[0].get("model") or folder.name)
-    short = re.sub(r"@[0-9a-f]{8}\b", "", model)
-    return Batch(short, model, folder, rows, read_sets(folder), read_how(folder))
+    return Batch(_short(model), model, folder, rows, read_sets(folder), read_how(folder))
+
+
+def _short(model: str) -> str:
+    """The editor's name without its weights' mark; of a file of weights the file's name, not where it lies."""
+    file, mark, rest = model.partition("@")
+    name = Path(file).stem if file.endswith(".safetensors") else file
+    return re.sub(r"@[0-9a-f]{8}\b", "", name + mark + rest)
 
 
 def read_judges(outs: Sequence[Path], batches: Sequence[Batch]) -> list[Judged]:
