@@ -26,7 +26,6 @@ from PIL import Image
 from relation_adapter import RelationPipeline
 from relation_adapter.contact_sheet import contact_sheet
 from relation_adapter.files import write_whole
-from relation_adapter.images import save_picture
 from relation_adapter.pipeline import RelationEditor
 from relation_adapter.procedural import CATEGORIES
 from relation_adapter.relation import weights_mark
@@ -99,7 +98,7 @@ def on_photos(pipe: Any, sheet: bool) -> str:
     """The ten edits of `photos.py`, as a table, and a sheet of them."""
     found = photos.run(RelationEditor(pipe, "mini"), items=20)
     if sheet:
-        save_picture(photos.sheet(found), DOCS / "mini" / "photos.jpg")
+        photos.sheet(found).save(DOCS / "mini" / "photos.jpg", quality=80, optimize=True)
     return f"Photos that no training saw, crops of 128 pixels, 20 an edit:\n\n{photos.table(found)}"
 
 
@@ -113,7 +112,7 @@ def draw(pipe: Any, quads: Bench, rows: Rows) -> None:
         chosen = quads.pictures[[numbers[task] for task in tasks]]
         outputs = edit(pipe, chosen, (0, 1))
         sheet = [[*map(Image.fromarray, quad), Image.fromarray(out)] for quad, out in zip(chosen, outputs, strict=True)]
-        save_picture(contact_sheet(sheet, COLUMNS, tasks, cell=128), DOCS / "mini" / f"{name}.jpg")
+        contact_sheet(sheet, COLUMNS, tasks, cell=128).save(DOCS / "mini" / f"{name}.jpg", quality=80, optimize=True)
 
 
 def _options() -> argparse.Namespace:

@@ -46,7 +46,7 @@ def test_every_output_type_shows_the_same_picture(name: str, kind: str) -> None:
     (unnamed,) = pipe(image=[source(0), source(1)], output_type=kind, return_dict=False, **options)
     assert type(unnamed) is type(images)
     if kind == "latent":
-        assert images.shape[0] == 2 and images.shape[2] == pipe.design.transformer.out_channels
+        assert images.shape[0] == 2 and images.shape[2] == pipe.design.token_channels
         return
     if kind == "pt":
         assert images.shape == (2, 3, 32, 32)

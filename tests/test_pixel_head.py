@@ -17,7 +17,7 @@ HIDDEN = 4
 
 def with_nets(hidden: int = HIDDEN) -> ModelConfig:
     design = tiny_design("mini")
-    wider = replace(design.transformer, out_channels=design.transformer.out_channels + PIXEL_UNIT * hidden)
+    wider = replace(design.transformer, out_channels=design.token_channels + PIXEL_UNIT * hidden)
     return replace(design, pixel_hidden=hidden, transformer=wider)
 
 

@@ -36,7 +36,7 @@ def relation(model: Components, batch: int = 1, pairs: int = 1, seed: int = 0) -
 def conditions(model: Components, relations: list[RelationKeysValues], batch: int = 1, seed: int = 0) -> Conditions:
     shape = model.design.transformer
     return Conditions(
-        source=random(batch, ROWS * COLUMNS, shape.out_channels, seed=seed + 1),
+        source=random(batch, ROWS * COLUMNS, model.design.token_channels, seed=seed + 1),
         rows=ROWS,
         columns=COLUMNS,
         text=random(batch, model.design.text_length, shape.joint_attention_dim, seed=seed + 2),
@@ -47,7 +47,7 @@ def conditions(model: Components, relations: list[RelationKeysValues], batch: in
 
 
 def noisy(model: Components, batch: int = 1, seed: int = 0) -> Tensor:
-    return random(batch, ROWS * COLUMNS, model.design.transformer.out_channels, seed=seed + 4)
+    return random(batch, ROWS * COLUMNS, model.design.token_channels, seed=seed + 4)
 
 
 def predict(model: Components, given: Conditions, x: Tensor | None = None, t: float | list[float] = 0.5) -> Tensor:

@@ -185,7 +185,7 @@ class ModelConfig:
 
 _MINI_TRANSFORMER = TransformerConfig(
     in_channels=192 + 16,
-    out_channels=192,
+    out_channels=192 + PIXEL_UNIT * 16,
     num_layers=1,
     num_single_layers=4,
     attention_head_dim=32,
@@ -216,6 +216,7 @@ _MINI = ModelConfig(
     base=None,
     transformer=_MINI_TRANSFORMER,
     pixel_factor=4,
+    pixel_hidden=16,
     image_features="latents",
     feature_dim=192 + 16,
     projector="resampler",

@@ -144,6 +144,7 @@ _TINY_CHANGES: dict[str, dict[str, Any]] = {
             _TINY_TRANSFORMER, in_channels=48 + 16, out_channels=48, joint_attention_dim=8, guidance_embeds=False
         ),
         "pixel_factor": 2,
+        "pixel_hidden": 0,  # nets with random weights would magnify every rounding
         "feature_dim": 48 + 16,
         "token_dim": 16,
         "resampler_layers": 1,

@@ -79,5 +79,5 @@ def _exemplar(components: Components, batch: Batch | FeatureBatch, one: Tensor) 
     design = components.design
     if design.image_features != "latents":
         return None
-    tokens = one[None, :, : design.transformer.out_channels]
+    tokens = one[None, :, : design.token_channels]
     return decoded(components, unpack(tokens, round(tokens.shape[1] ** 0.5))[0])
