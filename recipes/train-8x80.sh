@@ -3,7 +3,8 @@
 #   recipes/train-8x80.sh QUADS.jsonl RUN [--set key=value ...]
 # The same command goes on where it was stopped. Needs the extra train, and FLUX.1-dev (docs/flux-dev.md).
 set -euo pipefail
-quads=${1:?name a JSONL of quads} run=${2:?name a folder for the run} program=${RELATION_ADAPTER:-relation-adapter} accelerate=${ACCELERATE:-accelerate} gpus=${GPUS:-8}
+quads=${1:?name a JSONL of quads} run=${2:?name a folder for the run} program=${RELATION_ADAPTER:-relation-adapter}
+accelerate=${ACCELERATE:-accelerate} gpus=${GPUS:-8}
 here=$(dirname "$0")
 "$program" data cache "$quads" -o "$run-cache" --model directed
 "$accelerate" launch --config_file "$here/accelerate/ddp.yaml" --num_processes "$gpus" -m relation_adapter \

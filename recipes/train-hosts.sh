@@ -5,7 +5,8 @@
 # CACHE and RUN lie on a disk that all of them see. The same commands go on where they were stopped. Where the GPUs have
 # less memory, CONFIG=fsdp2.yaml spreads weights and moments over them.
 set -euo pipefail
-cache=${1:?name the cache} run=${2:?name a folder for the run} accelerate=${ACCELERATE:-accelerate} config=${CONFIG:-ddp.yaml} gpus=${GPUS:-8}
+cache=${1:?name the cache} run=${2:?name a folder for the run}
+accelerate=${ACCELERATE:-accelerate} config=${CONFIG:-ddp.yaml} gpus=${GPUS:-8}
 hosts=${HOSTS:?how many machines} rank=${RANK:?which one this is, from 0} main=${MAIN:?name or address of machine 0}
 "$accelerate" launch --config_file "$(dirname "$0")/accelerate/$config" --num_machines "$hosts" --machine_rank "$rank" \
     --main_process_ip "$main" --main_process_port "${PORT:-29500}" --num_processes $((hosts * gpus)) \
