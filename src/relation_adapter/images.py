@@ -41,6 +41,7 @@ WRITE_FORMATS = {
     ".tiff": "TIFF",
 }
 JPEG_QUALITY = 95
+PNG_LEVEL = 4  # of zlib's 9; photos: 2.5 times as fast as its default of 6, and 2 to 5 % larger
 _RESAVE = "open it in an image viewer and save it again as PNG or JPEG"
 
 
@@ -129,7 +130,7 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str]) -> None:
     buffer, rgb = io.BytesIO(), to_rgb(image)
     try:
         # The target stays out of Pillow's hands: a full disk must not leave half a picture under the final name.
-        rgb.save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0)
+        rgb.save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0, compress_level=PNG_LEVEL)
     except (OSError, ValueError) as error:
         size = f"{image.width}x{image.height}"
         raise PictureError(

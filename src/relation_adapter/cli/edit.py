@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +19,7 @@ from relation_adapter.errors import RelationAdapterError, UsageError
 from relation_adapter.evaluate.generate import generate
 from relation_adapter.evaluate.rows import ROWS_NAME, Row
 from relation_adapter.images import MAX_ASPECT, open_picture, save_picture
+from relation_adapter.overlap import overlapped
 
 
 def run(options: Namespace) -> int:
@@ -43,10 +44,11 @@ def _edit_pictures(options: Namespace) -> int:
         return 0
     outputs.make_folders(targets)
     editor = editors.open_editor(options, pairs)
-    failed = sum(
-        not _edit_one(editor, pairs, source, target, options, alone=len(sources) == 1)
-        for source, target in _progress(todo)
-    )
+    if len(sources) == 1:  # what is wrong with it is told as the error of the command
+        edited = editor.edit(_request(pairs, open_picture(sources[0]), options)).image
+        result(_save((targets[0], edited)))
+        return 0
+    failed = _edit_many(editor, pairs, todo, options)
     if failed:
         say(f"{failed} of {len(todo)} could not be edited, the others are written")
     return 1 if failed else 0
@@ -66,30 +68,44 @@ def _kept(target: Path, options: Namespace) -> bool:
     return options.skip_existing and not options.force and os.path.lexists(target)
 
 
-def _edit_one(
-    editor: Editor, pairs: Sequence[Pair], source: Path, target: Path, options: Namespace, *, alone: bool
-) -> bool:
-    """Edit one source and save it; False, with a line that names it, when it is bad and there are others."""
-    try:
-        picture = open_picture(source)
-        if not alone:
-            _note_shape(source, picture)
-        edited = editor.edit(EditRequest(pairs, picture, options.instruction, options.seed)).image
-    except RelationAdapterError as error:
-        if alone:
-            raise
-        text = str(error)
-        say(text if str(source) in text else f"{source}: {text}")
-        return False
-    # Outside of the try: a disk that refuses is no fault of this source, and would fail all others too.
-    save_picture(edited, target)
-    result(target)
-    return True
-
-
-def _progress(todo: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
+def _edit_many(editor: Editor, pairs: Sequence[Pair], todo: Sequence[tuple[Path, Path]], options: Namespace) -> int:
+    """Edit every source and save it; the number of those that are bad, with a line that names each."""
+    written: list[bool] = []
     # Off where stderr is no terminal, and for one picture: the pipeline's own bar shows its steps.
-    yield from tqdm(todo, unit="picture", dynamic_ncols=True, disable=None if len(todo) > 1 else True)
+    with tqdm(total=len(todo), unit="picture", dynamic_ncols=True, disable=None if len(todo) > 1 else True) as bar:
+
+        def edit(item: tuple[Path, Path], opened: Callable[[], Image.Image]) -> tuple[Path, Image.Image | None]:
+            source, target = item
+            try:
+                picture = opened()
+                _note_shape(source, picture)
+                return target, editor.edit(_request(pairs, picture, options)).image
+            except RelationAdapterError as error:
+                text = str(error)
+                say(text if str(source) in text else f"{source}: {text}")
+                return target, None
+
+        def done(target: Path | None) -> None:
+            written.append(target is not None)
+            if target is not None:
+                result(target)
+            bar.update()
+
+        overlapped(todo, lambda item: open_picture(item[0]), edit, _save, done)
+    return written.count(False)
+
+
+def _request(pairs: Sequence[Pair], picture: Image.Image, options: Namespace) -> EditRequest:
+    return EditRequest(pairs, picture, options.instruction, options.seed)
+
+
+def _save(edited: tuple[Path, Image.Image | None]) -> Path | None:
+    """Save the picture where there is one. A disk that refuses is no fault of its source, and would fail all others."""
+    target, image = edited
+    if image is None:
+        return None
+    save_picture(image, target)
+    return target
 
 
 def open_pair(before: Path, after: Path) -> Pair:

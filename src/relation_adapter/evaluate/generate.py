@@ -12,14 +12,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
-from relation_adapter.data.spread import Spread, serially
-from relation_adapter.editor import Editor, EditRequest, EditResult
+from relation_adapter.data.spread import Spread
+from relation_adapter.editor import Editor, EditRequest
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.evaluate.rows import ROWS_NAME, Row, append_row, open_rows, read_rows, row_key, write_rows
 from relation_adapter.files import locked_folder, reason, remove_parts
 from relation_adapter.images import open_picture, save_picture, to_rgb
+from relation_adapter.overlap import overlapped
 
 Progress = Callable[[int, int, Row], None]
 
@@ -44,17 +46,17 @@ def generate(
 
     A row is the quad's fields, its paths relative to `out`, and output, seed (the item's), seconds, peak_gib, model
     and error (None or the message). A bad item becomes a row with an error and the batch goes on. At the end the file
-    holds one row a quad, in quad order. progress(number, count, row) is called after every item; those that an earlier
-    call had done come first.
+    holds one row a quad, in quad order. progress(number, count, row) is called after every item, not always by this
+    thread; those that an earlier call had done come first.
 
     Raises QuadsError on a bad quads file; UsageError when `out` holds results of other quads, another seed or another
     model, or another process works there; PictureError or InputError when the disk refuses: finished rows are safe.
     """
-    return generate_with(serially, quads, editor.name, lambda: editor, out, seed, progress)
+    return generate_with(None, quads, editor.name, lambda: editor, out, seed, progress)
 
 
 def generate_with(
-    spread: Spread,
+    spread: Spread | None,
     quads: str | os.PathLike[str] | Sequence[Quad],
     name: str,
     make: Callable[[], Editor],
@@ -65,6 +67,7 @@ def generate_with(
     """As `generate`, by whatever workers `spread` has; each makes its own editor, which has to be called `name`.
 
     Workers save the pictures, this process alone writes rows. What is in memory does not grow with the rows done.
+    spread: None edits here, and meanwhile opens the next pictures and saves the last ones.
     """
     if seed < 0:
         raise UsageError(f"seed {seed} is negative; use 0 or more")
@@ -81,12 +84,21 @@ def generate_with(
                 progress(index + 1, len(rows), rows[index])
         todo = (Task(index, quad, rows[index]) for index, quad in enumerate(quads) if index not in finished)
         with open_rows(folder) as file:
-            for index, made in spread(partial(Edits, make, name, folder), todo, _lost):
+
+            def keep(found: tuple[int, Row]) -> None:
+                index, made = found
                 rows[index] |= made
                 append_row(file, rows[index])
                 counts["done" if made["error"] is None else "failed"] += 1
                 if progress is not None:
                     progress(index + 1, len(rows), rows[index])
+
+            if spread is not None:
+                for found in spread(partial(Edits, make, name, folder), todo, _lost):
+                    keep(found)
+            elif len(finished) < len(rows):
+                edits = Edits(make, name, folder)
+                overlapped(todo, open_request, edits.edit, edits.save, keep)
         write_rows(folder, rows)
     return Summary(**counts)
 
@@ -98,6 +110,15 @@ class Task:
     index: int
     quad: Quad
     plan: Row
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What became of an edit. image: None where it failed. row: what that adds to the item's row."""
+
+    task: Task
+    image: Image.Image | None
+    row: Row
 
 
 class Edits:
@@ -112,17 +133,27 @@ class Edits:
 
     def __call__(self, task: Task) -> tuple[int, Row]:
         """Make one edit and save it; what that adds to its row, an error where the item or the editor failed."""
+        return self.save(self.edit(task, lambda: open_request(task)))
+
+    def edit(self, task: Task, opened: Callable[[], EditRequest]) -> Edited:
+        """Make one edit; `opened` gives its request, or raises."""
         start = time.perf_counter()
         try:
-            result = _edit(task.quad, task.plan["seed"], self.editor)
+            result = self.editor.edit(opened())
+            image = to_rgb(result.image)
+            image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
         except Exception as error:  # An editor is anybody's code; whatever it raises is this item's failure alone.
-            return task.index, _failed(round(time.perf_counter() - start, 3), _message(error))
-        # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
-        save_picture(result.image, self.folder / task.plan["output"])
+            return Edited(task, None, _failed(round(time.perf_counter() - start, 3), _message(error)))
         seconds = round(result.seconds or time.perf_counter() - start, 3)
         row: Row = {"seconds": seconds, "peak_gib": peak_gib(), "error": None}
         # An editor that tried several seeds says which one made the picture.
-        return task.index, row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
+        return Edited(task, image, row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {}))
+
+    def save(self, edited: Edited) -> tuple[int, Row]:
+        """Save the picture where there is one; a disk that refuses is no fault of the item, and would fail all."""
+        if edited.image is not None:
+            save_picture(edited.image, self.folder / edited.task.plan["output"])
+        return edited.task.index, edited.row
 
 
 def _lost(task: Task, why: str) -> tuple[int, Row]:
@@ -215,13 +246,10 @@ def peak_gib() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
 
 
-def _edit(quad: Quad, seed: int, editor: Editor) -> EditResult:
-    pair = (open_picture(quad.before), open_picture(quad.after))
-    request = EditRequest([pair], open_picture(quad.source), quad.instruction, seed)
-    result = editor.edit(request)
-    image = to_rgb(result.image)
-    image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
-    return EditResult(image, result.seconds, result.details)
+def open_request(task: Task) -> EditRequest:
+    """Open the pictures of an edit. Raises PictureError."""
+    pair = (open_picture(task.quad.before), open_picture(task.quad.after))
+    return EditRequest([pair], open_picture(task.quad.source), task.quad.instruction, task.plan["seed"])
 
 
 def _message(error: Exception) -> str:
