@@ -33,7 +33,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         "from relation_adapter.cli import main; main([])",
         *(
             f"from relation_adapter.cli import main; main({line.split()})"
-            for line in ("--help", "--version", "edit --help", "relation --help", "train --help", "models info --help")
+            for line in ("--help", "--version", "edit --help", "relation --help", "train --help", "ui --help")
         ),
     ],
 )

@@ -192,7 +192,14 @@ def test_every_example_picture_has_a_licence_and_all_are_small() -> None:
     assert sum(path.stat().st_size for path in pictures) <= 3_000_000
 
 
-SHIPPED = ("weights/mini.safetensors", "py.typed", "cli/app.py", "vlm/prompts/annotate.txt")
+SHIPPED = (
+    "weights/mini.safetensors",
+    "py.typed",
+    "cli/app.py",
+    "vlm/prompts/annotate.txt",
+    "web/page.css",
+    "web/example_files/sepia-after.jpg",
+)
 
 
 def test_the_wheel_holds_the_weights_the_prompts_and_its_types(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ RelationAdapterError
 │   ├── QuadsError      a JSONL of quads: a broken line, an unknown key, a path outside
 │   └── WeightsError    a weights or relation file: another design, another version, cut short
 ├── VlmError            a server of a vision-language model: no such address, a wrong key, no answers, a budget spent
+├── BusyError           a server that has as many edits as it takes
 └── MissingExtraError   an optional dependency is not installed
 
 A message names the file or field, the value, and what to do next. The two in the middle are ValueErrors as well, which
@@ -42,6 +43,10 @@ class WeightsError(InputError):
 
 class VlmError(RelationAdapterError):
     """A vision-language model's server that cannot be asked, or may not be asked any more."""
+
+
+class BusyError(RelationAdapterError):
+    """A server has as many edits as it takes; the same request again, later, may be taken."""
 
 
 class MissingExtraError(RelationAdapterError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ Unit = npt.NDArray[np.float32]  # a picture (H, W, 3) in [0, 1]
 
 MAX_PIXELS = 100_000_000
 MAX_ASPECT = 4.0
+MAX_SIDE = 16_384  # px, that can be asked for
 STRIP_PIXELS = 4_000_000
 PUBLISHED_RATIOS = ((3, 4), (4, 3), (1, 1), (16, 9), (9, 16))
 # Only formats whose decoders stay inside this process: Pillow hands EPS, for one, to another program.
@@ -149,6 +151,19 @@ def quick_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def parse_size(text: str) -> Size | str:
+    """(width, height) in pixels from `64x64`, or the words `own` and `native`. Raises UsageError."""
+    if text in ("own", "native"):
+        return text
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text.lower())
+    if found is None:
+        raise UsageError(f"{text!r} is not a size; write width x height in pixels, as 64x64, or own or native")
+    width, height = int(found[1]), int(found[2])
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise UsageError(f"{text}: each side must be from 1 to {MAX_SIDE} pixels")
+    return width, height
 
 
 def pad_to_ratio(image: Image.Image, long_side: int = 512) -> Image.Image:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import data_flags, evaluate_flags, flags, train_flags
+from relation_adapter.cli import data_flags, evaluate_flags, flags, train_flags, ui_flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -90,6 +90,7 @@ def parser() -> Parser:
     _add_evaluate(commands.add_parser("evaluate", help="score editors on quads", description=evaluate_flags.EVALUATE))
     data_flags.add(commands.add_parser("data", help="make data sets", description="Data sets of quads."), _command)
     _add_models(commands.add_parser("models", help="list models, look into weights", description="Models at hand."))
+    _add_ui(commands.add_parser("ui", help="a page in the browser", description=ui_flags.UI))
     return top
 
 
@@ -204,6 +205,12 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     _add_preparation(fit)
     _add_parts(train)
     train.set_defaults(run=_command("train"), stopped="nothing is written")
+
+
+def _add_ui(ui: argparse.ArgumentParser) -> None:
+    ui_flags.add(ui, _command)
+    _add_model(ui)
+    _add_parts(ui)
 
 
 def _add_models(models: argparse.ArgumentParser) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_SIDE = 16_384  # px
+from relation_adapter.errors import UsageError
+
 MAX_SEED = 2**63 - 1  # the largest that torch takes
-SIZES = ("own", "native")
 GO_ON = "what is written stays; run the same command again to go on"
 
 Command = Callable[..., Callable[[Namespace], int]]  # by its module's name, the function that runs a command
@@ -48,15 +48,12 @@ def path(text: str) -> Path:
 
 def size(text: str) -> tuple[int, int] | str:
     """(width, height) in pixels from `64x64`, or the words `own` and `native`."""
-    if text in SIZES:
-        return text
-    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text.lower())
-    if found is None:
-        raise ArgumentTypeError(f"{text!r} is not a size; write width x height in pixels, as 64x64, or own or native")
-    width, height = int(found[1]), int(found[2])
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise ArgumentTypeError(f"{text}: each side must be from 1 to {MAX_SIDE} pixels")
-    return width, height
+    from relation_adapter.images import parse_size  # --help must not wait for Pillow
+
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

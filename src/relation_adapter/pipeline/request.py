@@ -18,7 +18,7 @@ from torch import Tensor
 from relation_adapter.config import ModelConfig, Preparation, Shift
 from relation_adapter.editor import Pair
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Fit, Size, fit, resize
+from relation_adapter.images import Fit, Size, fit, fit_size, resize
 from relation_adapter.pipeline.arrays import PICTURES, as_rgb
 from relation_adapter.relation import Relation
 
@@ -192,9 +192,16 @@ def fit_source(image: Image.Image, design: ModelConfig, multiple: int, size: Siz
     """
     if size == "native":
         return fit(image, area=design.native_area, multiple=multiple)
-    final = image.size if isinstance(size, str) else size
-    width, height = (max(side // multiple, 1) * multiple for side in final)
-    return Fit(resize(image, (width, height)), (0, 0, width, height), final)
+    width, height = size_at_work(image.size, design, multiple, size)
+    return Fit(resize(image, (width, height)), (0, 0, width, height), image.size if isinstance(size, str) else size)
+
+
+def size_at_work(picture: Size, design: ModelConfig, multiple: int, size: Size | str) -> Size:
+    """The size at which the model sees a picture of a size; `size` as for `fit_source`."""
+    if size == "native":
+        return fit_size(*picture, area=design.native_area, multiple=multiple)
+    width, height = (max(side // multiple, 1) * multiple for side in (picture if isinstance(size, str) else size))
+    return width, height
 
 
 def check_run(run: Any, copies: Any, output_type: Any, text_length: Any, known_tensors: Sequence[str]) -> None:

@@ -1,0 +1,111 @@
+"""The page on an address: started, swept now and then, and ended with all of its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from relation_adapter.errors import MissingExtraError, UsageError
+from relation_adapter.files import reason
+from relation_adapter.web.limits import Limits
+
+SWEEP_SECONDS = 30
+SESSIONS = 256  # of which the form's values are remembered
+HERE = Path(__file__).parent
+
+
+def check_extra() -> None:
+    """Refuse to go on without gradio. Raises MissingExtraError."""
+    # Before its first import: it would tell its makers of every start, and look for a newer version.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        import gradio
+    except ImportError as error:
+        raise MissingExtraError("gradio is not installed; pip install 'relation-adapter[ui]'") from error
+    if int(gradio.__version__.partition(".")[0]) < 6:
+        raise MissingExtraError(f"gradio {gradio.__version__} is too old; pip install 'relation-adapter[ui]'")
+
+
+class Server:
+    """A page that is up. Use it in a `with`; at the end its files are gone.
+
+    pipe: a loaded pipeline; model: what to call it. Raises UsageError where the address cannot be had, or shared.
+    """
+
+    def __init__(self, pipe: Any, model: str, limits: Limits, host: str, port: int, share: bool = False) -> None:
+        check_extra()
+        self.folder = Path(tempfile.mkdtemp(prefix="relation-adapter-ui-")).resolve()
+        os.environ["GRADIO_TEMP_DIR"] = str(self.folder)  # read when the components are made
+        from relation_adapter.web.page import build
+        from relation_adapter.web.studio import Studio
+
+        self.studio = Studio(pipe, model, limits, self.folder)
+        self.blocks = build(self.studio)
+        self._ended = threading.Event()
+        try:
+            self.url, self.shared = self._launch(host, port, share)
+        except BaseException:
+            self.close()
+            raise
+
+    def _launch(self, host: str, port: int, share: bool) -> tuple[str, str | None]:
+        from starlette.middleware import Middleware
+
+        from relation_adapter.web.door import LOOPBACK, Door
+        from relation_adapter.web.look import look
+        from relation_adapter.web.routes import routes
+
+        self.only_loopback = host in LOOPBACK and not share
+        door = Middleware(Door, studio=self.studio, only_loopback=self.only_loopback)
+        try:
+            _, url, shared = self.blocks.launch(
+                server_name=host,
+                server_port=port,
+                share=share,
+                prevent_thread_lock=True,
+                quiet=True,
+                show_error=False,
+                footer_links=[],
+                run_history=False,
+                ssr_mode=False,
+                enable_monitoring=False,
+                max_threads=4 * self.studio.limits.queue,
+                max_file_size=self.studio.limits.upload_bytes,
+                state_session_capacity=SESSIONS,
+                app_kwargs={"routes": routes(self.studio), "middleware": [door], "docs_url": None, "redoc_url": None},
+                **look(),
+            )
+        except (OSError, RuntimeError) as error:
+            raise UsageError(f"--host {host} --port {port}: {reason(error)}; choose another") from error
+        return url, shared or None
+
+    def wait(self) -> None:
+        """Keep it up, and clean, until it is closed or interrupted."""
+        while not self._ended.wait(SWEEP_SECONDS):
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End the visits that are over, and forget files that are gone."""
+        self.studio.visits.sweep()
+        for files in self.blocks.temp_file_sets:
+            files.difference_update([file for file in list(files) if not os.path.exists(file)])
+
+    def close(self) -> None:
+        """Take it down and remove its files."""
+        self._ended.set()
+        self.studio.close()
+        with suppress(Exception):  # it may never have come up
+            self.blocks.close(verbose=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
