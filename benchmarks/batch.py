@@ -44,7 +44,7 @@ def main() -> None:
     lines = ["| pictures | way | pictures a second | busy | times as fast |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
-            quads = make_quads(Path(folder) / size, _size(size), options.items)
+            quads = make_quads(Path(folder) / size, size_of(size), options.items)
             found = measure(quads, editor, Path(folder) / "out", options.rounds)
             first = found[next(iter(WAYS))][0]
             for way, (rate, busy) in found.items():
@@ -106,7 +106,8 @@ def open_editor(options: argparse.Namespace) -> Editor:
     return RelationEditor(pipe)
 
 
-def _size(text: str) -> Size:
+def size_of(text: str) -> Size:
+    """From WxH."""
     width, height = map(int, text.split("x"))
     return width, height
 

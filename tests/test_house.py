@@ -20,7 +20,19 @@ CODE = [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "examp
 
 # docs/design.md draws this table.
 LAYERS = (
-    {"errors", "files", "header", "hub", "images", "detail", "overlap", "contact_sheet", "editor", "config"},
+    {
+        "errors",
+        "files",
+        "header",
+        "hub",
+        "images",
+        "detail",
+        "overlap",
+        "importing",
+        "contact_sheet",
+        "editor",
+        "config",
+    },
     {"model", "vlm", "procedural"},
     {"relation", "pipeline", "data"},
     {"train", "evaluate", "baselines", "scale"},

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from relation_adapter.importing import large_imports
+
 if TYPE_CHECKING:
     from relation_adapter.data.schema import Quad, read_quads, write_quads
     from relation_adapter.editor import Editor, EditRequest, EditResult, FunctionEditor
@@ -55,7 +57,8 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value = _version()
     elif name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        with large_imports():
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

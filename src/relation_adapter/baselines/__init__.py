@@ -13,6 +13,7 @@ from relation_adapter.baselines import parts
 from relation_adapter.editor import Editor, FunctionEditor
 from relation_adapter.hub import Part, Places
 from relation_adapter.images import Size
+from relation_adapter.importing import large_imports
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def _later(module: str, function: str = "make") -> Callable[[Choices], Editor]:
     """A function of a module of this package, imported when it is called: those of the large models load torch."""
 
     def make(choices: Choices) -> Editor:
-        return getattr(importlib.import_module(f"{__name__}.{module}"), function)(choices)
+        with large_imports():
+            found = importlib.import_module(f"{__name__}.{module}")
+        return getattr(found, function)(choices)
 
     return make
 

@@ -15,6 +15,7 @@ from relation_adapter.cli.say import quiet_loading, say
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.files import SHIPPED
 from relation_adapter.hub import FLUX_DEV, Places, find
+from relation_adapter.importing import large_imports
 
 if TYPE_CHECKING:
     from relation_adapter.pipeline import RelationPipeline
@@ -63,10 +64,11 @@ def open_pipeline(options: Namespace) -> RelationPipeline:
     """Load the model with its LoRAs, onto the GPU where there is one. Raises WeightsError or UsageError."""
     if sys.stderr.isatty():
         say(f"loading {options.model}")
-    quiet_loading()
-    import torch
+    with large_imports(freeze=True):
+        quiet_loading()
+        import torch
 
-    from relation_adapter.pipeline import RelationPipeline, memory
+        from relation_adapter.pipeline import RelationPipeline, memory
 
     if options.model == FLUX:
         return _open_flux(options)

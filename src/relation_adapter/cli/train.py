@@ -10,6 +10,7 @@ from relation_adapter.cli.outputs import check_file, make_folders
 from relation_adapter.cli.pipelines import check_model, open_pipeline
 from relation_adapter.cli.say import quiet_loading, result, say
 from relation_adapter.errors import UsageError
+from relation_adapter.importing import large_imports
 
 
 def run(options: Namespace) -> int:
@@ -35,7 +36,8 @@ def _check_kind(options: Namespace) -> None:
 
 
 def _train(options: Namespace) -> int:
-    import relation_adapter.train
+    with large_imports(freeze=True):
+        import relation_adapter.train
 
     quiet_loading()
     options.stopped = "run the same command again to go on"
