@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import data_flags, evaluate_flags, flags, train_flags, ui_flags
+from relation_adapter.cli import data_flags, evaluate_flags, flags, ray_flags, train_flags, ui_flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -128,6 +128,7 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
     how.add_argument("--instruction", metavar="TEXT", help="what the edit is, in words; mini reads none")
     _add_how(how)
     _add_parts(edit)
+    ray_flags.add(edit)
     edit.set_defaults(run=_command("edit"), stopped="what is written stays; --skip-existing goes on from there")
 
 
@@ -179,6 +180,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     _add_output(generate, "FOLDER", "where results and rows.jsonl go")
     _add_how(generate.add_argument_group("how"))
     _add_parts(generate)
+    ray_flags.add(generate)
     of_one_edit: dict[str, Any] = {"sources": [], "pair": [], "relation": [], "instruction": None, "force": False}
     generate.set_defaults(run=_command("edit"), stopped="", skip_existing=False, **of_one_edit)
     evaluate_flags.add(commands, _command)

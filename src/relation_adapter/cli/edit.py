@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from tqdm import tqdm
 
-from relation_adapter.cli import editors, outputs
+from relation_adapter.cli import editors, far, outputs
 from relation_adapter.cli.pipelines import check_model
 from relation_adapter.cli.say import result, say
 from relation_adapter.data.schema import read_quads
+from relation_adapter.data.spread import Spread
 from relation_adapter.editor import Editor, EditRequest, Pair
 from relation_adapter.errors import RelationAdapterError, UsageError
-from relation_adapter.evaluate.generate import generate
+from relation_adapter.evaluate.generate import generate_with
 from relation_adapter.evaluate.rows import ROWS_NAME, Row
 from relation_adapter.images import MAX_ASPECT, open_picture, save_picture
 from relation_adapter.overlap import overlapped
+
+if TYPE_CHECKING:
+    from relation_adapter.scale import Cluster
 
 
 def run(options: Namespace) -> int:
@@ -136,9 +143,10 @@ def _edit_quads(options: Namespace) -> int:
         if value:
             raise UsageError(f"{flag} does not go with --quads: {_QUADS_INSTEAD.get(flag, 'the quads hold that')}")
     quads = read_quads(options.quads)
-    editor = editors.open_editor(options, None)
     options.stopped = f"finished rows are safe in {options.out}; run the same command again to go on"
-    with tqdm(total=len(quads), unit="quad", dynamic_ncols=True, disable=None) as bar:
+    with far.cluster(options) as workers, ExitStack() as stack:
+        spread, name, make = _editors(options, workers)
+        bar = stack.enter_context(tqdm(total=len(quads), unit="quad", dynamic_ncols=True, disable=None))
 
         def progress(number: int, count: int, row: Row) -> None:
             bar.update()
@@ -146,10 +154,19 @@ def _edit_quads(options: Namespace) -> int:
                 # A path in the message may be the whole name already; the row's source says which item it is.
                 say(f"quad {number} of {count}, {row['source']}: {row['error']}")
 
-        summary = generate(quads, editor, options.out, options.seed, progress)
+        summary = generate_with(spread, quads, name, make, options.out, options.seed, progress)
     result(Path(options.out) / ROWS_NAME)
     say(f"{summary.done} edited, {summary.failed} failed, {summary.skipped} done before")
     return 1 if summary.failed else 0
+
+
+def _editors(options: Namespace, workers: Cluster | None) -> tuple[Spread | None, str, Callable[[], Editor]]:
+    """Who makes the edits of quads: what spreads them, the editor's name, and what makes one."""
+    if workers is None:
+        editor = editors.open_editor(options, None)
+        return None, editor.name, lambda: editor
+    make = partial(editors.open_editor, far.plain(options), None)
+    return workers.spread, far.heard(workers, lambda: make().name), make
 
 
 _RESUMES = "a batch keeps what is finished; choose another folder to begin anew"

@@ -125,6 +125,8 @@ class Edits:
     """What a worker does: edit after edit, by an editor of its own."""
 
     def __init__(self, make: Callable[[], Editor], name: str, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: a worker does not see it; give a folder on a disk that all machines share")
         self.editor, self.folder = make(), folder
         if self.editor.name != name:
             raise UsageError(
