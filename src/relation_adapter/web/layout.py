@@ -11,7 +11,7 @@ from relation_adapter.config import ModelConfig
 from relation_adapter.web import stage
 from relation_adapter.web.examples import EXAMPLES, pair_files
 from relation_adapter.web.limits import MAX_PAIRS, MAX_RELATIONS, MAX_SEED, MAX_STEPS, Limits
-from relation_adapter.web.parts import Parts, files, picture, pictures
+from relation_adapter.web.parts import Files, Parts, Picture, Pictures
 
 SIZES = [("the model's choice", "auto"), ("the source's own", "own"), ("native to the model", "native")]
 DROP: dict[str, Any] = {"sources": ["upload", "clipboard"], "buttons": []}
@@ -28,7 +28,7 @@ def lay_out(design: ModelConfig, limits: Limits, model: str) -> Parts:
         with gr.Column(scale=5, min_width=320, elem_id="inputs"):
             pairs, more, examples = _pair_parts()
             gr.HTML("<h2>Your pictures</h2><p>one or many; each gets the edit</p>", elem_classes="ra-step")
-            sources = pictures(
+            sources = Pictures(
                 label="Sources",
                 show_label=False,
                 interactive=True,
@@ -63,7 +63,7 @@ def _pair_parts() -> tuple[list[tuple[Any, Any, Any]], Any, list[Any]]:
         with gr.Row(visible=number == 1, elem_classes="pair") as row:
             which = "" if number == 1 else f" {number}"
             before, after = (
-                picture(label=f"{side}{which}", height=165, min_width=120, elem_id=f"{side.lower()}-{number}", **DROP)
+                Picture(label=f"{side}{which}", height=165, min_width=120, elem_id=f"{side.lower()}-{number}", **DROP)
                 for side in ("Before", "After")
             )
         pairs.append((row, before, after))
@@ -114,7 +114,7 @@ def _relation_parts() -> tuple[Any, list[Any]]:
             f"<p>Load up to {MAX_RELATIONS} relations. They add up, each with its strength, and with the pair above if"
             " there is one.</p>"
         )
-        relations = files(
+        relations = Files(
             label="Relation files",
             show_label=False,
             file_count="multiple",

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio import component_meta
 
 
-def picture(**options: Any) -> Any:
-    """A picture that is dropped, as the path of its file: nothing but our own code opens it."""
-    return _from_disk(gr.Image(**options), lambda payload: payload and payload.path)
+@contextmanager
+def _no_stubs() -> Iterator[None]:
+    """For classes made of the library's components: beside the module of each it would write a file of stubs."""
+    write = component_meta.create_or_modify_pyi
+    component_meta.create_or_modify_pyi = lambda *_: None
+    try:
+        yield
+    finally:
+        component_meta.create_or_modify_pyi = write
 
 
-def pictures(**options: Any) -> Any:
-    """Pictures as the paths of their files; what is no picture says so when it is opened."""
-    return _from_disk(
-        gr.Gallery(**options), lambda payload: [_media(one).path for one in payload.root] if payload else []
-    )
+class FromDisk:
+    """A component that takes files which were uploaded here, and fetches none from elsewhere."""
 
-
-def files(**options: Any) -> Any:
-    """Files as their paths."""
-    return _from_disk(gr.File(**options), lambda payload: [one.path for one in payload.root] if payload else [])
-
-
-def _media(one: Any) -> Any:
-    return one.image if hasattr(one, "image") else one.video
-
-
-def _from_disk(component: Any, read: Callable[[Any], Any]) -> Any:
-    """The component, taking files that were uploaded here and fetching none from elsewhere.
-
-    Set on the object: the library writes a file beside the module of every class that is made of its own. So no
-    handler may change anything but the value of such a component; a change of its looks would make it anew.
-    """
-    move = component.async_move_resource_to_block_cache
-
-    async def move_from_disk(path: Any) -> str | None:
+    async def async_move_resource_to_block_cache(self, path: Any) -> str | None:
+        """The path, once it is known to be one. Raises gradio's Error on an address of the web."""
         if "://" in str(path):
             raise gr.Error("give the file itself, not an address of the web", print_exception=False)
-        moved: str | None = await move(path)
+        moved: str | None = await super().async_move_resource_to_block_cache(path)  # type: ignore[misc]
         return moved
 
-    component.preprocess = read
-    component.async_move_resource_to_block_cache = move_from_disk
-    return component
+
+with _no_stubs():
+
+    class Picture(FromDisk, gr.Image):
+        """A picture as the path of its file: nothing but our own code opens it."""
+
+        def get_block_name(self) -> str:
+            """What it is to the browser."""
+            return "image"
+
+        def preprocess(self, payload: Any) -> Any:
+            """The path, as it came."""
+            return None if payload is None else payload.path
+
+    class Pictures(FromDisk, gr.Gallery):
+        """Pictures as the paths of their files; what is no picture says so when it is opened."""
+
+        def get_block_name(self) -> str:
+            """What it is to the browser."""
+            return "gallery"
+
+        def preprocess(self, payload: Any) -> Any:
+            """The paths, as they came."""
+            media = [] if payload is None else payload.root
+            return [str((one.image if hasattr(one, "image") else one.video).path) for one in media]
+
+    class Files(FromDisk, gr.File):
+        """Files as their paths."""
+
+        def get_block_name(self) -> str:
+            """What it is to the browser."""
+            return "file"
+
+        def preprocess(self, payload: Any) -> Any:
+            """The paths, as they came."""
+            return [] if payload is None else [one.path for one in payload.root]
 
 
 @dataclass(frozen=True)

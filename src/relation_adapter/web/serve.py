@@ -14,15 +14,20 @@ from relation_adapter.errors import MissingExtraError, UsageError
 from relation_adapter.files import reason
 from relation_adapter.web.limits import Limits
 
+# Read when it is first imported. It would tell its makers of every start and look for a newer version; and after every
+# event it would make a table of all earlier ones, for a page of statistics that nobody is shown.
+GRADIO = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
+}
 SWEEP_SECONDS = 30
 SESSIONS = 256  # of which the form's values are remembered
-HERE = Path(__file__).parent
 
 
 def check_extra() -> None:
     """Refuse to go on without gradio. Raises MissingExtraError."""
-    # Before its first import: it would tell its makers of every start, and look for a newer version.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.update(GRADIO)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import gradio
