@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from relation_adapter.cli import flags
+from relation_adapter.cli import flags, ray_flags
 
 BUILD = """\
 Make quads of pairs: within a task, one pair shows the edit and another is source and target.
@@ -82,6 +82,7 @@ def _add_cache(cache: argparse.ArgumentParser) -> None:
         "--shard", type=flags.whole(1, 10**6), default=512, metavar="N", help="entries a file at most; default 512"
     )
     cache.add_argument("--workers", type=flags.whole(1, 256), default=2, metavar="N", help="threads that open pictures")
+    ray_flags.add(cache)
     parts = cache.add_argument_group("the parts of FLUX.1-dev: a path, or OWNER/NAME on the hub")
     parts.add_argument("--weights", type=flags.path, metavar="FOLDER", help="where downloaded parts lie")
     parts.add_argument("--base", metavar="PLACE", help="FLUX.1-dev, or a model of its form")

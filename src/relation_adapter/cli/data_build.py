@@ -6,12 +6,13 @@ import os
 import sqlite3
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from relation_adapter.cli import pipelines
+from relation_adapter.cli import far, pipelines
 from relation_adapter.cli.say import result, say
 from relation_adapter.config import MODELS
 from relation_adapter.errors import UsageError
@@ -78,25 +79,28 @@ def cache(options: Namespace) -> int:
     from relation_adapter.data.cache import CacheOptions, write_cache
     from relation_adapter.data.cache_plan import make_plan
     from relation_adapter.data.schema import iter_quads
+    from relation_adapter.data.spread import serially
 
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
-    encoders = _encoders(options)
-    quads = tqdm(
-        iter_quads(options.quads, refuse_links=True), desc="looking", unit="quad", dynamic_ncols=True, disable=None
-    )
-    if options.dry_run:
-        plan = make_plan(quads, encoders)
-        _tell_size(plan)
-        return _tell_problems([*plan.wrong])
-    with tqdm(unit="entry", dynamic_ncols=True, disable=None) as bar:
+    with far.cluster(options) as workers, ExitStack() as stack:
+        make = partial(_encoders, far.plain(options))
+        encoders = make() if workers is None else far.heard(workers, lambda: make().told_only())
+        spread = None if workers is None else workers.spread
+        read = iter_quads(options.quads, refuse_links=True)
+        quads = tqdm(read, desc="looking", unit="quad", dynamic_ncols=True, disable=None)
+        if options.dry_run:
+            plan = make_plan(quads, encoders, spread or serially)
+            _tell_size(plan)
+            return _tell_problems([*plan.wrong])
+        bar = stack.enter_context(tqdm(unit="entry", dynamic_ncols=True, disable=None))
 
         def hear(plan: Plan) -> None:
             _tell_size(plan)
             bar.reset(sum(plan.entries().values()))
 
         limits = CacheOptions(shard_entries=options.shard, workers=options.workers, check=options.check)
-        done = write_cache(quads, options.out, encoders, limits, hear, bar.update)
+        done = write_cache(quads, options.out, encoders, limits, hear, bar.update, spread, make)
     result(done.manifest)
     say(f"{done.encoded:,} encoded, {done.found:,} found; {done.quads:,} quads to train on or test with")
     return _tell_problems(done.problems)

@@ -10,7 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from relation_adapter.cli import far
 from relation_adapter.cli.say import quiet_loading, result, say
+from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import UsageError
 from relation_adapter.evaluate import score as scoring
 from relation_adapter.evaluate import sets
@@ -39,18 +41,20 @@ def score(options: Namespace) -> int:
     if any(METRICS[name].network for name in of_rows):
         quiet_loading()
     failed = 0
-    for folder in options.folders:
-        if of_rows:
-            failed += _score_rows(folder, of_rows, networks)
-        if of_sets := [name for name in names if name in sets.SET_METRICS]:
-            _score_sets(folder, of_sets, networks)
+    with far.cluster(options) as workers:
+        spread = serially if workers is None else workers.spread
+        for folder in options.folders:
+            if of_rows:
+                failed += _score_rows(folder, of_rows, networks, spread)
+            if of_sets := [name for name in names if name in sets.SET_METRICS]:
+                _score_sets(folder, of_sets, networks, spread)
     return 1 if failed else 0
 
 
-def _score_rows(folder: Path, names: Sequence[str], networks: Networks) -> int:
+def _score_rows(folder: Path, names: Sequence[str], networks: Networks, spread: Spread) -> int:
     """The number of rows that failed."""
     with _bar() as progress:
-        summary = scoring.score(folder, names, progress, networks)
+        summary = scoring.score(folder, names, progress, networks, spread)
     result(folder / ROWS_NAME)
     for line in summary.failed:
         say(line)
@@ -66,9 +70,9 @@ def _score_rows(folder: Path, names: Sequence[str], networks: Networks) -> int:
     return len(summary.failed)
 
 
-def _score_sets(folder: Path, names: Sequence[str], networks: Networks) -> None:
+def _score_sets(folder: Path, names: Sequence[str], networks: Networks, spread: Spread) -> None:
     with _bar() as progress:
-        found: dict[str, Any] = sets.score_sets(folder, names, progress, networks)
+        found: dict[str, Any] = sets.score_sets(folder, names, progress, networks, spread)
     result(folder / sets.SETS_NAME)
     for name in names:
         groups = [

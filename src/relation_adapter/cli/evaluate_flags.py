@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relation_adapter.cli import flags, judge_flags
+from relation_adapter.cli import flags, judge_flags, ray_flags
 
 EVALUATE = """\
 Compare editors on the same quads: make every edit, score it, let a model judge it, write the tables.
@@ -61,6 +61,7 @@ def add(commands: Any, command: flags.Command) -> None:
         metavar="NAME=PLACE",
         help="another one than the published, as clip=openai/clip-vit-base-patch32, or a path; repeatable",
     )
+    ray_flags.add(score)
     score.set_defaults(run=command("evaluate", "score"), stopped=flags.GO_ON)
     judge_flags.add(commands, command)
     _add_report(commands, command)

@@ -6,22 +6,22 @@ quads and the encoders alone, not on how often the writing was stopped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from relation_adapter.data.cache_old import OldShards, part_of
 from relation_adapter.data.cache_plan import Encoders, Plan, Shard, entry, make_plan, opened
 from relation_adapter.data.cached import (
     FORMAT,
@@ -29,14 +29,14 @@ from relation_adapter.data.cached import (
     QUADS_NAME,
     VERSION,
     read_manifest,
-    shard_metadata,
     shard_path,
 )
 from relation_adapter.data.ordered import in_order
 from relation_adapter.data.rows import write_lines
 from relation_adapter.data.schema import Quad
+from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import InputError, PictureError, UsageError, WeightsError
-from relation_adapter.files import locked_folder, reason, remove_parts, write_whole, writing_whole
+from relation_adapter.files import file_sum, locked_folder, reason, remove_parts, write_whole, writing_whole
 from relation_adapter.header import read_header
 from relation_adapter.images import Size, open_picture
 
@@ -71,11 +71,16 @@ def write_cache(
     options: CacheOptions | None = None,
     hear: Callable[[Plan], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
+    spread: Spread | None = None,
+    make: Callable[[], Encoders] | None = None,
 ) -> Summary:
     """Encode all that the quads need into a folder.
 
     hear(plan) is called once all pictures were looked at, before the first is encoded; progress(n) for every n
     entries that are there. A quad is left out where a picture of it cannot be used, or it has no target.
+
+    spread: workers that look at the pictures, encode and write the shards, each with encoders of its own that `make`
+    makes; `encoders` are then asked for what is known of them alone. This process writes all else.
 
     Raises:
         UsageError: another process works in the folder, it holds something else, or the disk has no room.
@@ -86,17 +91,57 @@ def write_cache(
         if (folder / MANIFEST_NAME).exists():
             read_manifest(folder)
         remove_parts(folder)
-        plan = make_plan(quads, encoders)
+        plan = make_plan(quads, encoders, spread or serially)
         if not len(plan):
             raise UsageError(f"{folder}: no quad can be used; {next(iter(plan.wrong), 'there are none')}")
         hear(plan)
         _check_room(plan, folder)
-        writer = _Writer(folder, encoders, options, progress)
-        for shard in plan.shards(options.shard_entries, options.shard_bytes):
-            writer.bring(shard)
-        kept = write_lines(folder / QUADS_NAME, _rows(plan, writer.failed))
-        writer.finish(kept, plan)
-    return Summary(writer.encoded, writer.found, kept, _problems(plan, writer.failed), folder / MANIFEST_NAME)
+        shards = plan.shards(options.shard_entries, options.shard_bytes)
+        if spread is None:
+            found = serially(lambda: _Writer(folder, encoders, options, progress), shards, _lost)
+        else:
+            found = _heard(spread(partial(_far_writer, folder, make, options), shards, _lost), progress)
+        brought = sorted(found, key=lambda one: one.place)
+        failed = {name: why for one in brought for name, why in one.failed.items()}
+        kept = write_lines(folder / QUADS_NAME, _rows(plan, failed))
+        _finish(folder, brought, encoders, kept, plan)
+    encoded, there = sum(one.encoded for one in brought), sum(one.found for one in brought)
+    return Summary(encoded, there, kept, _problems(plan, failed), folder / MANIFEST_NAME)
+
+
+def _heard(brought: Iterable[_Brought], progress: Callable[[int], None]) -> Iterator[_Brought]:
+    for one in brought:
+        progress(one.encoded + one.found)
+        yield one
+
+
+def _far_writer(folder: Path, make: Callable[[], Encoders] | None, options: CacheOptions) -> _Writer:
+    assert make is not None
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a worker does not see it; give a folder on a disk that all machines share")
+    return _Writer(folder, make(), options, lambda _: None)
+
+
+def _lost(shard: Shard, why: str) -> _Brought:
+    raise UsageError(f"{shard.name}: {why}")
+
+
+@dataclass(frozen=True)
+class _Brought:
+    """A shard that is there: its checksum, how many entries were encoded and found, and by name what failed."""
+
+    shard: str
+    kind: str
+    size: Size | None
+    checksum: str
+    encoded: int
+    found: int
+    failed: Mapping[str, str]
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Of its group among all, and of it in that: as `Plan.shards` has them."""
+        return (self.kind, "" if self.size is None else f"{self.size[0]}x{self.size[1]}", part_of(self.shard)[1])
 
 
 class _Writer:
@@ -106,37 +151,36 @@ class _Writer:
         self, folder: Path, encoders: Encoders, options: CacheOptions, progress: Callable[[int], None]
     ) -> None:
         self.folder, self.encoders, self.options, self.progress = folder, encoders, options, progress
-        self.encoded = self.found = 0
-        self.failed: dict[str, str] = {}
-        self.names: list[str] = []
         self.sums: dict[str, str] = dict(_shards_of(folder))
-        self.old = _Old(folder, encoders, self.sums if options.check else {})
+        self.old = OldShards(folder, encoders, self.sums if options.check else {})
 
-    def bring(self, shard: Shard) -> None:
+    def __call__(self, shard: Shard) -> _Brought:
         """Leave a shard that is right as it is, or write it, with what others of the folder hold already."""
         path = shard_path(self.folder, shard.name)
-        self.names.append(shard.name)
         header = self.old.header(shard.name)
         failed = {} if header is None else header["failed"]
+        found = len(shard.keys)
         if header is not None and sorted([*header["keys"], *failed]) == shard.keys and not _mended(shard, failed):
-            self.found += len(shard.keys)
-            self.progress(len(shard.keys))
+            self.progress(found)
+            checksum = self.sums.get(shard.name) or file_sum(path)
         else:
-            failed = self._write(shard, path)
-        self.failed |= {entry(shard.kind, key, shard.size): why for key, why in failed.items()}
+            made = self.old.rows(shard)
+            found = len(made)
+            self.progress(found)
+            failed = self._write(shard, path, made)
+            checksum = file_sum(path)
+        why = {entry(shard.kind, key, shard.size): text for key, text in failed.items()}
+        return _Brought(shard.name, shard.kind, shard.size, checksum, len(shard.keys) - found, found, why)
 
-    def _write(self, shard: Shard, path: Path) -> dict[str, str]:
-        """Encode, save, and note the checksum; what is wrong with pictures that cannot be opened."""
-        made, failed = self.old.rows(shard), {}
-        self.found += len(made)
-        self.progress(len(made))
+    def _write(self, shard: Shard, path: Path, made: dict[str, dict[str, Tensor]]) -> dict[str, str]:
+        """Encode what is not made yet, and save all; what is wrong with pictures that cannot be opened."""
+        failed: dict[str, str] = {}
         missing = [key for key in shard.keys if key not in made]
         for key, value in _encoded(shard, missing, self.encoders, self.options.workers):
             if isinstance(value, str):
                 failed[key] = value
             else:
                 made[key] = value
-            self.encoded += 1
             self.progress(1)
         keys = sorted(made)
         tensors = {name: torch.stack([made[key][name] for key in keys]) for name in made[keys[0]]} if keys else {}
@@ -144,100 +188,31 @@ class _Writer:
         try:
             with writing_whole(path) as part:
                 save_file(tensors, part, {FORMAT: json.dumps(metadata, sort_keys=True)})
-            self.sums[shard.name] = _sum(path)
         except (OSError, SafetensorError) as error:
             raise InputError(
                 f"{path}: cannot be written ({reason(error)}); free some space and run the same again"
             ) from error
         return failed
 
-    def finish(self, quads: int, plan: Plan) -> None:
-        """Write the manifest, then remove shards that nothing asks for any more."""
-        for name in self.names:
-            if name not in self.sums:
-                self.sums[name] = _sum(shard_path(self.folder, name))
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "design": dict(self.encoders.told),
-            "marks": dict(self.encoders.marks),
-            "dtype": str(self.encoders.dtype).removeprefix("torch."),
-            "quads": quads,
-            "entries": plan.entries(),
-            "bytes": plan.bytes(),
-            "shards": {name: self.sums[name] for name in self.names},
-        }
-        _save(self.folder / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True).encode())
-        for path in self.folder.glob("*.safetensors"):
-            if path.stem not in self.names and _is_ours(path):
-                path.unlink()
 
-
-class _Old:
-    """What the shards that lay in a folder hold for these encoders. sums: to compare them with, where known."""
-
-    def __init__(self, folder: Path, encoders: Encoders, sums: Mapping[str, str]) -> None:
-        self.folder, self.encoders, self.sums = folder, encoders, dict(sums)
-        self.names: dict[str, list[str]] = {}
-        for path in sorted(folder.glob("*-of-*.safetensors")):
-            self.names.setdefault(_part_of(path.stem)[0], []).append(path.stem)
-        self.header = lru_cache(maxsize=64)(self._header)
-
-    def _header(self, name: str) -> dict[str, Any] | None:
-        """What a shard says of itself; None where it is not there, damaged, or of other encoders."""
-        path = shard_path(self.folder, name)
-        if name in self.sums and path.exists() and self.sums[name] != _sum(path):
-            return None
-        return _usable(path, self.encoders)
-
-    def rows(self, shard: Shard) -> dict[str, dict[str, Tensor]]:
-        """What is there of a shard, by key: in its own file, or in those of a cache with fewer or more shards."""
-        found: dict[str, dict[str, Tensor]] = {}
-        for name in self.names.get(shard.group, []):
-            header = self.header(name) if _overlap(name, shard.name) else None
-            if header is None:
-                continue
-            wanted = [(number, key) for number, key in enumerate(header["keys"]) if key in shard.wanted]
-            if wanted:
-                tensors = load_file(shard_path(self.folder, name))
-                # Copies: the file may be replaced while they are in use.
-                found |= {key: {k: v[number].clone() for k, v in tensors.items()} for number, key in wanted}
-        return found
-
-
-def _part_of(name: str) -> tuple[str, int, int]:
-    """Group, number and count of a shard's name."""
-    start, _, parts = name.rpartition("-of-")
-    group, _, number = start.rpartition("-")
-    return (group, int(number), int(parts)) if number.isdecimal() and parts.isdecimal() else (name, 0, 1)
-
-
-def _overlap(first: str, second: str) -> bool:
-    """Whether two shards of one group may hold the same keys."""
-    (_, one, parts), (_, two, others) = _part_of(first), _part_of(second)
-    return one * others < (two + 1) * parts and two * parts < (one + 1) * others
-
-
-def _usable(path: Path, encoders: Encoders) -> dict[str, Any] | None:
-    """What a shard says of itself that these encoders wrote, whole and of the right shapes."""
-    try:
-        header = read_header(path)
-        metadata = shard_metadata(header)
-    except (WeightsError, KeyError, ValueError):
-        return None
-    kind, size = _group_of(path.stem)
-    if kind not in encoders.marks or metadata["mark"] != encoders.marks[kind]:
-        return None
-    count = len(metadata["keys"])
-    shapes = {name: (count, *shape) for name, shape in encoders.shapes(kind, size).items()} if count else {}
-    return metadata if {name: shape for name, (_, shape) in header.tensors.items()} == shapes else None
-
-
-def _group_of(stem: str) -> tuple[Any, Size | None]:
-    """Kind and bucket of a shard's name."""
-    kind, *rest = stem.split("-")
-    sides = rest[0].split("x") if len(rest) == 4 else []
-    return kind, (int(sides[0]), int(sides[1])) if len(sides) == 2 and "".join(sides).isdecimal() else None
+def _finish(folder: Path, brought: Sequence[_Brought], encoders: Encoders, quads: int, plan: Plan) -> None:
+    """Write the manifest, then remove shards that nothing asks for any more."""
+    sums = {one.shard: one.checksum for one in brought}
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "design": dict(encoders.told),
+        "marks": dict(encoders.marks),
+        "dtype": str(encoders.dtype).removeprefix("torch."),
+        "quads": quads,
+        "entries": plan.entries(),
+        "bytes": plan.bytes(),
+        "shards": sums,
+    }
+    _save(folder / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    for path in folder.glob("*.safetensors"):
+        if path.stem not in sums and _is_ours(path):
+            path.unlink()
 
 
 def _encoded(
@@ -304,11 +279,6 @@ def _shards_of(folder: Path) -> dict[str, str]:
         return dict(read_manifest(folder)["shards"])
     except InputError:
         return {}
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save(path: Path, data: bytes) -> None:

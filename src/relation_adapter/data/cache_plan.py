@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,15 +21,18 @@ from PIL import Image
 from torch import Tensor, dtype
 
 from relation_adapter.data.buckets import Buckets, alike, fill
-from relation_adapter.data.schema import Quad
+from relation_adapter.data.schema import Quad, pictures_of
+from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import PictureError
 from relation_adapter.files import reason
 from relation_adapter.images import Size, picture_size
 
 Kind = Literal["features", "latents", "text"]
 Shapes = dict[str, tuple[int, ...]]
+Look = tuple[str, int, int, str | None]
 
 KEY_DIGITS = 24
+LOOKED_AT_ONCE = 64  # quads
 RECENT = 4096  # pictures remembered without asking the file
 KINDS: tuple[Kind, ...] = ("features", "features", "latents", "latents")  # of before, after, source, target
 
@@ -60,9 +65,17 @@ class Encoders:
     dtype: dtype
     empty_text: str | None = None  # what a quad without an instruction is given; None: the model's learned null
 
+    def told_only(self) -> Encoders:
+        """What is known of them, without the models: to plan by, where others encode."""
+        return replace(self, encode=dict.fromkeys(self.encode, _elsewhere))
+
     def entry_bytes(self, kind: Kind, size: Size | None) -> int:
         """Bytes of one encoded picture or text."""
         return self.dtype.itemsize * sum(math.prod(shape) for shape in self.shapes(kind, size).values())
+
+
+def _elsewhere(given: Any) -> dict[str, Tensor]:
+    raise NotImplementedError("the models are in the workers")
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,19 @@ class Plan:
         self._db.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         return None
 
+    def unseen(self, quads: Iterable[Quad]) -> list[str]:
+        """Their pictures that this was not asked for before."""
+        paths = {str(path): None for quad in quads if quad.target is not None for _, path in pictures_of(quad)}
+        return [path for path in paths if self._note("INSERT OR IGNORE", path, (None,) * 4)]
+
+    def keep(self, looked: Mapping[str, Look]) -> None:
+        """What others found of pictures."""
+        for path, found in looked.items():
+            self._note("INSERT OR REPLACE", path, found)
+
+    def _note(self, how: str, path: str, found: Look | tuple[None, ...]) -> int:
+        return self._db.execute(f"{how} INTO pictures VALUES (?, ?, ?, ?, ?)", (path, *found)).rowcount
+
     def leave(self, why: str) -> None:
         """Count a quad that cannot be used."""
         self.wrong[why] = self.wrong.get(why, 0) + 1
@@ -217,9 +243,9 @@ class Plan:
     def _looked(self, path: str) -> tuple[str, Size] | str:
         """Key and size of a picture, or what is wrong with it."""
         known = self._db.execute("SELECT key, width, height, wrong FROM pictures WHERE path = ?", (path,)).fetchone()
-        if known is None:
+        if known is None or known[0] is None:
             known = _look_at(Path(path))
-            self._db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?)", (path, *known))
+            self.keep({path: known})
         key, width, height, wrong = known
         return wrong or (key, (width, height))
 
@@ -238,11 +264,24 @@ class Plan:
         return key
 
 
-def make_plan(quads: Iterable[Quad], encoders: Encoders) -> Plan:
-    """Look at every picture of the quads (size and hash, nothing is decoded) and list what is to be encoded."""
+def make_plan(quads: Iterable[Quad], encoders: Encoders, spread: Spread = serially) -> Plan:
+    """Look at every picture of the quads (size and hash, nothing is decoded) and list what is to be encoded.
+
+    spread: who looks.
+    """
     plan = Plan(encoders)
-    for quad in quads:
-        plan.add(quad)
+    asked: deque[list[Quad]] = deque()
+
+    def parts() -> Iterator[list[str]]:
+        rest = iter(quads)
+        while part := list(islice(rest, LOOKED_AT_ONCE)):
+            asked.append(part)
+            yield plan.unseen(part)
+
+    for looked in spread(lambda: look_at, parts(), lambda paths, why: {}, True):
+        plan.keep(looked)
+        for quad in asked.popleft():
+            plan.add(quad)
     if encoders.empty_text is not None and len(plan):
         plan.want_text(encoders.empty_text)  # training may leave instructions away
     return plan
@@ -255,7 +294,12 @@ def part_bounds(number: int, parts: int) -> tuple[str, str]:
     return f"{number * width:08x}", "g" if high == 2**32 else f"{high:08x}"
 
 
-def _look_at(path: Path) -> tuple[str, int, int, str | None]:
+def look_at(paths: Iterable[str]) -> dict[str, Look]:
+    """Key, width, height of every picture, or what is wrong with it."""
+    return {path: _look_at(Path(path)) for path in paths}
+
+
+def _look_at(path: Path) -> Look:
     try:
         width, height = picture_size(path)
         return file_key(path), width, height, None

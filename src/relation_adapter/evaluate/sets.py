@@ -11,13 +11,14 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import InputError, MissingExtraError, PictureError
 from relation_adapter.evaluate.networks import Networks, device
 from relation_adapter.evaluate.rows import Row, absolute_rows
@@ -85,12 +86,17 @@ SET_METRICS: Mapping[str, Callable[[Features, Features], float]] = {"fid": fid, 
 
 
 def score_sets(
-    folder: Path, names: Sequence[str], progress: Progress | None = None, networks: Networks | None = None
+    folder: Path,
+    names: Sequence[str],
+    progress: Progress | None = None,
+    networks: Networks | None = None,
+    spread: Spread = serially,
 ) -> dict[str, Any]:
     """Score all outputs that have a target, and those of each split and category, into `folder/sets.json`.
 
     Returns what is there, {"fid": {"how": ..., "all": {"value": ..., "pictures": N}, "split=seen": ...}, ...}; a group
-    with fewer than LEAST pictures has no value. progress(number, count) is called after every row.
+    with fewer than LEAST pictures has no value. progress(number, count) is called after every row. spread: who looks at
+    the pictures.
 
     Raises:
         InputError: there is no batch in the folder, or the disk refuses; PictureError: a picture that cannot be read.
@@ -103,7 +109,7 @@ def score_sets(
     with locked_folder(folder):
         remove_parts(folder)
         rows = [row for row in absolute_rows(folder) if row.get("output") and row.get("target")]
-        seen = _features(folder, rows, how, networks, progress)
+        seen = _features(folder, rows, partial(_Seeing, folder / FEATURES_NAME, how, networks), spread, progress)
         found = read_sets(folder)
         for name in names:
             found[name] = {"how": how} | {
@@ -134,16 +140,32 @@ def _groups(rows: Sequence[Row]) -> Iterable[tuple[str, list[int]]]:
 
 
 def _features(
-    folder: Path, rows: Sequence[Row], how: str, networks: Networks, progress: Progress | None
+    folder: Path, rows: Sequence[Row], make: Callable[[], _Seeing], spread: Spread, progress: Progress | None
 ) -> list[tuple[Features, Features]]:
     """What Inception sees of the output and of the target of every row."""
-    see = _Seeing(folder / FEATURES_NAME, how, networks)
+    if (folder / FEATURES_NAME).is_dir():
+        remove_parts(folder / FEATURES_NAME)
     found = []
-    for number, row in enumerate(rows, start=1):
-        found.append((see(Path(row["output"])), see(Path(row["target"]))))
+    pairs = ((Path(row["output"]), Path(row["target"])) for row in rows)
+    for number, seen in enumerate(spread(partial(_Both, make), pairs, _lost, True), start=1):
+        found.append(seen)
         if progress is not None:
             progress(number, len(rows))
     return found
+
+
+def _lost(pair: tuple[Path, Path], why: str) -> tuple[Features, Features]:
+    raise PictureError(f"{pair[0]}: {why}")
+
+
+class _Both:
+    """What a worker does: from the output and the target of a row to what is seen of them."""
+
+    def __init__(self, make: Callable[[], _Seeing]) -> None:
+        self._see = make()
+
+    def __call__(self, pair: tuple[Path, Path]) -> tuple[Features, Features]:
+        return self._see(pair[0]), self._see(pair[1])
 
 
 class _Seeing:
@@ -151,8 +173,6 @@ class _Seeing:
 
     def __init__(self, folder: Path, how: str, networks: Networks) -> None:
         self._folder, self._how, self._networks = folder, how, networks
-        if folder.is_dir():
-            remove_parts(folder)
 
     def __call__(self, picture: Path) -> Features:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,8 +23,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TRIES = 3  # times that an item goes to a worker, where workers are lost
-# Ray Data knows all items of a stream beforehand, at about 3 KB each: after so many the next stream begins.
-WINDOW = 50_000
+# Ray Data knows all items of a stream beforehand: after so many, or so much, the next stream begins.
+WINDOW, WINDOW_BYTES = 50_000, 64_000_000
 LOST = f"the worker was lost {TRIES} times, as by too little memory; the same call again tries it once more"
 
 
@@ -37,11 +37,21 @@ def stream(
     at_once: int,
 ) -> Generator[Result, None, None]:
     """The results of all items, as `Cluster.spread` says."""
-    items = iter(items)
-    while window := list(itertools.islice(items, WINDOW)):
-        with closing(_results(cluster, packed(make), [packed(item) for item in window], in_order, at_once)) as results:
+    rest, far = iter(items), packed(make)
+    while window := list(_window(rest)):
+        with closing(_results(cluster, far, window, in_order, at_once)) as results:
             for index, result in results:
-                yield unpacked(result) if result else lost(window[index], LOST)
+                yield unpacked(result) if result else lost(unpacked(window[index]), LOST)
+
+
+def _window(items: Iterator[Any]) -> Iterator[bytes]:
+    """The next items, packed."""
+    size = 0
+    for item in itertools.islice(items, WINDOW):
+        yield (data := packed(item))
+        size += len(data)
+        if size > WINDOW_BYTES:
+            return
 
 
 def _results(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def encoders(pipe: Any, device: torch.device, dtype: torch.dtype | None = None, 
     return Encoders(
         encode=encode,
         marks={kind: _mark(kind, pipe, dtype) for kind in encode},
-        shapes=lambda kind, size: _shapes(pipe, kind, size),
+        shapes=_Shapes(design, _patches(pipe), pipe.multiple // 2),
         told=told(design),
         buckets=buckets(design, area),
         dtype=dtype,
@@ -93,17 +94,25 @@ def _text(pipe: Any, text: str, device: torch.device) -> dict[str, Tensor]:
     return {"text": tokens[0], "pooled": pooled[0]}
 
 
-def _shapes(pipe: Any, kind: Kind, size: Size | None) -> Shapes:
-    """Of the tensors of one picture or text, known before any is encoded."""
-    design: ModelConfig = pipe.design
-    if kind == "text":
-        shape = design.transformer
-        return {"text": (design.text_length, shape.joint_attention_dim), "pooled": (shape.pooled_projection_dim,)}
-    if kind == "features":
-        return {"features": (_patches(pipe), design.feature_dim)}
-    assert size is not None
-    moments, factor = (1 if design.source_latents == "mode" else 2), pipe.multiple // 2
-    return {"latents": (moments, design.token_channels // 4, size[1] // factor, size[0] // factor)}
+@dataclass(frozen=True)
+class _Shapes:
+    """Of the tensors of one picture or text, known before any is encoded. patches: features of one exemplar."""
+
+    design: ModelConfig
+    patches: int
+    factor: int
+
+    def __call__(self, kind: Kind, size: Size | None) -> Shapes:
+        if kind == "text":
+            shape = self.design.transformer
+            length = self.design.text_length
+            return {"text": (length, shape.joint_attention_dim), "pooled": (shape.pooled_projection_dim,)}
+        if kind == "features":
+            return {"features": (self.patches, self.design.feature_dim)}
+        assert size is not None
+        moments = 1 if self.design.source_latents == "mode" else 2
+        sides = (size[1] // self.factor, size[0] // self.factor)
+        return {"latents": (moments, self.design.token_channels // 4, *sides)}
 
 
 def _patches(pipe: Any) -> int:
