@@ -85,7 +85,7 @@ class Visitor:
         return Path(download.value.path())
 
     def set_number(self, where: str, value: str) -> None:
-        """Type a number beside a slider of the settings, as often as it takes: a part that was just unfolded is slow."""
+        """Type a number beside a slider of the settings, as often as it takes: what was just unfolded is slow."""
         part = self.page.locator(f"#{where}")
         for _ in range(20):
             part.locator("input[type=number]").fill(value)
