@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from batches import COUNT, NOISE, add_noise, make_quads, pictures, without_seconds
-from PIL import Image
+from PIL import Image, ImageOps
 
+from relation_adapter import RelationEditor, RelationPipeline
 from relation_adapter.data.spread import serially
-from relation_adapter.editor import EditRequest, FunctionEditor
+from relation_adapter.editor import EditRequest, EditResult, FunctionEditor
 from relation_adapter.evaluate import generate as module
-from relation_adapter.evaluate.generate import generate, generate_with
+from relation_adapter.evaluate.generate import generate, generate_with, item_seed
 from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.images import open_picture, save_picture
 from relation_adapter.overlap import READERS, WRITERS, overlapped
@@ -153,3 +154,49 @@ def test_a_batch_is_the_same_as_one_edit_after_the_other(tmp_path: Path) -> None
     assert pictures(tmp_path / "overlapped") == pictures(tmp_path / "serial")
     assert without_seconds(tmp_path / "overlapped") == without_seconds(tmp_path / "serial")
     assert [row["error"] is None for row in read_rows(tmp_path / "serial")].count(False) == 1
+
+
+class Beginning:
+    """An editor that leaves the picture to whoever completes it; `completed` has the threads that did."""
+
+    name = "noise"
+
+    def __init__(self) -> None:
+        self.completed: set[str] = set()
+
+    def begin(self, request: EditRequest) -> Callable[[], EditResult]:
+        def complete() -> EditResult:
+            self.completed.add(threading.current_thread().name)
+            if request.seed == item_seed(0, 4):
+                raise ValueError("no picture came of it")
+            return EditResult(add_noise(request), seconds=1.5)
+
+        return complete
+
+    def edit(self, request: EditRequest) -> EditResult:
+        return self.begin(request)()
+
+
+def test_pictures_are_completed_beside_the_editor_and_failures_are_of_the_item(tmp_path: Path) -> None:
+    editor = Beginning()
+    assert generate(make_quads(tmp_path / "set"), editor, tmp_path / "out").failed == 1
+    assert threading.current_thread().name not in editor.completed
+    rows = read_rows(tmp_path / "out")
+    assert [row["error"] for row in rows] == [
+        "ValueError: no picture came of it" if index == 4 else None for index in range(COUNT)
+    ]
+    assert {row["seconds"] for row in rows if row["error"] is None} == {1.5}
+    generate_with(serially, tmp_path / "set" / "quads.jsonl", editor.name, lambda: editor, tmp_path / "serial")
+    assert pictures(tmp_path / "out") == pictures(tmp_path / "serial")
+
+
+def test_the_model_s_editor_begins_what_it_would_edit(tmp_path: Path) -> None:
+    pipe = RelationPipeline.from_pretrained("mini")
+    pipe.set_progress_bar_config(disable=True)
+    source = Image.effect_noise((300, 200), 90).convert("RGB")
+    request = EditRequest([(source, ImageOps.invert(source))], source)
+    complete = RelationEditor(pipe).begin(request)
+    image = complete().image
+    assert image.size == source.size
+    assert image.tobytes() == RelationEditor(pipe).edit(request).image.tobytes()
+    assert image.tobytes() == pipe(source, pairs=request.pairs).images[0].tobytes()

@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "half a step": (ONE | {"num_inference_steps": 1.5}, "num_inference_steps=1.5"),
     "no copies": (ONE | {"num_images_per_prompt": 0}, "num_images_per_prompt=0"),
     "guidance nan": (ONE | {"guidance_scale": float("nan")}, "guidance_scale=nan"),
-    "an unknown output": (ONE | {"output_type": "jpeg"}, "pil, np, pt, latent"),
+    "an unknown output": (ONE | {"output_type": "jpeg"}, "pil, later, np, pt, latent"),
     "an unknown tensor": (ONE | {"callback_on_step_end_tensor_inputs": ["image"]}, "'image'"),
     "strength list": (ONE | {"strength": [1.0, 0.5]}, "strength has 2 values"),
     "own strength list": (ONE | {"relation": (relation("mini"), [1.0, 0.5])}, "strength has 2 values"),

@@ -53,6 +53,19 @@ class Editor(Protocol):
         ...
 
 
+def begin(editor: Editor, request: EditRequest) -> Callable[[], EditResult]:
+    """Make an edit as far as it needs the editor's model; what this returns completes it, in any thread.
+
+    An editor that can tell the two apart has a method `begin`; any other is through with the edit by now. Raises what
+    the editor does.
+    """
+    own: Callable[[EditRequest], Callable[[], EditResult]] | None = getattr(editor, "begin", None)
+    if own is not None:
+        return own(request)
+    result = editor.edit(request)
+    return lambda: result
+
+
 @dataclass(frozen=True)
 class FunctionEditor:
     """An editor made of one function of the request; the fake of the tests, and the door for simple baselines."""

@@ -18,7 +18,7 @@ from relation_adapter.cli.pipelines import check_model
 from relation_adapter.cli.say import result, say
 from relation_adapter.data.schema import read_quads
 from relation_adapter.data.spread import Spread
-from relation_adapter.editor import Editor, EditRequest, Pair
+from relation_adapter.editor import Editor, EditRequest, EditResult, Pair, begin
 from relation_adapter.errors import RelationAdapterError, UsageError
 from relation_adapter.evaluate.generate import generate_with
 from relation_adapter.evaluate.rows import ROWS_NAME, Row
@@ -27,6 +27,8 @@ from relation_adapter.overlap import overlapped
 
 if TYPE_CHECKING:
     from relation_adapter.scale import Cluster
+
+_Edited = tuple[Path, Callable[[], EditResult] | None]  # where the picture goes, and what completes it
 
 
 def run(options: Namespace) -> int:
@@ -52,8 +54,7 @@ def _edit_pictures(options: Namespace) -> int:
     outputs.make_folders(targets)
     editor = editors.open_editor(options, pairs)
     if len(sources) == 1:  # what is wrong with it is told as the error of the command
-        edited = editor.edit(_request(pairs, open_picture(sources[0]), options)).image
-        result(_save((targets[0], edited)))
+        result(_save((targets[0], begin(editor, _request(pairs, open_picture(sources[0]), options)))))
         return 0
     failed = _edit_many(editor, pairs, todo, options)
     if failed:
@@ -81,12 +82,12 @@ def _edit_many(editor: Editor, pairs: Sequence[Pair], todo: Sequence[tuple[Path,
     # Off where stderr is no terminal, and for one picture: the pipeline's own bar shows its steps.
     with tqdm(total=len(todo), unit="picture", dynamic_ncols=True, disable=None if len(todo) > 1 else True) as bar:
 
-        def edit(item: tuple[Path, Path], opened: Callable[[], Image.Image]) -> tuple[Path, Image.Image | None]:
+        def edit(item: tuple[Path, Path], opened: Callable[[], Image.Image]) -> _Edited:
             source, target = item
             try:
                 picture = opened()
                 _note_shape(source, picture)
-                return target, editor.edit(_request(pairs, picture, options)).image
+                return target, begin(editor, _request(pairs, picture, options))
             except RelationAdapterError as error:
                 text = str(error)
                 say(text if str(source) in text else f"{source}: {text}")
@@ -106,12 +107,12 @@ def _request(pairs: Sequence[Pair], picture: Image.Image, options: Namespace) ->
     return EditRequest(pairs, picture, options.instruction, options.seed)
 
 
-def _save(edited: tuple[Path, Image.Image | None]) -> Path | None:
+def _save(edited: _Edited) -> Path | None:
     """Save the picture where there is one. A disk that refuses is no fault of its source, and would fail all others."""
-    target, image = edited
-    if image is None:
+    target, complete = edited
+    if complete is None:
         return None
-    save_picture(image, target)
+    save_picture(complete().image, target)
     return target
 
 

@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
 from relation_adapter.data.spread import Spread
-from relation_adapter.editor import Editor, EditRequest
+from relation_adapter.editor import Editor, EditRequest, EditResult, begin
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.evaluate.rows import ROWS_NAME, Row, append_row, open_rows, read_rows, row_key, write_rows
 from relation_adapter.files import locked_folder, reason, remove_parts
@@ -114,11 +113,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Edited:
-    """What became of an edit. image: None where it failed. row: what that adds to the item's row."""
+    """What became of an edit. row: what that adds to the item's row. complete: makes the picture; None: it failed."""
 
     task: Task
-    image: Image.Image | None
     row: Row
+    complete: Callable[[], EditResult] | None = None
 
 
 class Edits:
@@ -138,24 +137,35 @@ class Edits:
         return self.save(self.edit(task, lambda: open_request(task)))
 
     def edit(self, task: Task, opened: Callable[[], EditRequest]) -> Edited:
-        """Make one edit; `opened` gives its request, or raises."""
+        """Make one edit as far as it needs the editor; `opened` gives its request, or raises."""
         start = time.perf_counter()
         try:
-            result = self.editor.edit(opened())
-            image = to_rgb(result.image)
-            image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
+            complete = begin(self.editor, opened())
         except Exception as error:  # An editor is anybody's code; whatever it raises is this item's failure alone.
-            return Edited(task, None, _failed(round(time.perf_counter() - start, 3), _message(error)))
-        seconds = round(result.seconds or time.perf_counter() - start, 3)
-        row: Row = {"seconds": seconds, "peak_gib": peak_gib(), "error": None}
-        # An editor that tried several seeds says which one made the picture.
-        return Edited(task, image, row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {}))
+            return Edited(task, _failed(_since(start), _message(error)))
+        return Edited(task, {"seconds": _since(start), "peak_gib": peak_gib(), "error": None}, complete)
 
     def save(self, edited: Edited) -> tuple[int, Row]:
-        """Save the picture where there is one; a disk that refuses is no fault of the item, and would fail all."""
-        if edited.image is not None:
-            save_picture(edited.image, self.folder / edited.task.plan["output"])
-        return edited.task.index, edited.row
+        """Complete the picture, where there is one, and save it."""
+        index, row = edited.task.index, edited.row
+        if edited.complete is None:
+            return index, row
+        try:
+            result = edited.complete()
+            image = to_rgb(result.image)
+            image.load()  # An editor may return a file not decoded yet; what is wrong with it is to show here.
+        except Exception as error:
+            return index, _failed(row["seconds"], _message(error))
+        # Outside of the try: a disk that refuses is no fault of the item, and would fail all others too.
+        save_picture(image, self.folder / edited.task.plan["output"])
+        if result.seconds:
+            row["seconds"] = round(result.seconds, 3)
+        # An editor that tried several seeds says which one made the picture.
+        return index, row | ({"kept_seed": result.details["seed"]} if "seed" in result.details else {})
+
+
+def _since(start: float) -> float:
+    return round(time.perf_counter() - start, 3)
 
 
 def _lost(task: Task, why: str) -> tuple[int, Row]:

@@ -44,6 +44,10 @@ class RelationEditor:
 
     def edit(self, request: EditRequest) -> EditResult:
         """Make the edit that the pairs show on the source. Raises as the pipeline does."""
+        return self.begin(request)()
+
+    def begin(self, request: EditRequest) -> Callable[[], EditResult]:
+        """All of an edit but bringing the result to the source's size and detail, which the returned function does."""
         start = time.perf_counter()
         details: dict[str, Any] = {}
         relation: Any = self.relations
@@ -56,10 +60,18 @@ class RelationEditor:
             image=request.source,
             relation=relation,
             seed=request.seed,
+            output_type="later" if self.best_of == 1 else "pil",
             **self._text(request.instruction),
             **self.options,
         )
-        return EditResult(image, time.perf_counter() - start, details | chosen)
+        took = time.perf_counter() - start
+
+        def complete() -> EditResult:
+            start = time.perf_counter()
+            picture = image() if callable(image) else image
+            return EditResult(picture, took + time.perf_counter() - start, details | chosen)
+
+        return complete
 
     def _relation(self, request: EditRequest) -> tuple[Relation, bool]:
         key = tuple((picture_hash(before), picture_hash(after)) for before, after in request.pairs)

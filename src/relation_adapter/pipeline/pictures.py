@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
     """Decoded pictures (1, 3, h, w) in [-1, 1] as PIL pictures, or as arrays or tensors in [0, 1].
 
     Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. `np` gives
-    (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ.
+    (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ. `later` gives
+    functions, to be called once, that make the PIL pictures.
     """
     if not all(picture.isfinite().all() for picture in pictures):
         raise WeightsError(
@@ -45,6 +47,8 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
     # The clamp comes after the shift, as published: the other order rounds differently.
     units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
     strips = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
+    if kind == "later":
+        return [partial(picture_of_strips, one) for one in strips]
     if kind == "pil":
         return [picture_of_strips(one) for one in strips]
     arrays = [np.concatenate(list(one)) for one in strips]

@@ -24,7 +24,7 @@ from relation_adapter.relation import Relation
 
 Strength = float | Sequence[float]
 LARGEST = 64  # times the area a design was trained at; attention grows with the square of it
-OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+OUTPUT_TYPES = ("pil", "later", "np", "pt", "latent")
 SIZES = ("own", "native")
 PREPARATIONS, SHIFTS = get_args(Preparation), get_args(Shift)
 
