@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tqdm import tqdm
 
+from relation_adapter.cli import far
 from relation_adapter.cli.say import say
 from relation_adapter.data.annotate_cost import Estimate
+from relation_adapter.data.spread import Spread
 from relation_adapter.errors import UsageError
 from relation_adapter.vlm.asking import Limits, Vlm
+from relation_adapter.vlm.desk import Desk
 from relation_adapter.vlm.journal import Journal
 from relation_adapter.vlm.server import Server, ServerOptions
 from relation_adapter.vlm.spending import Budget, Price, Spent
+
+if TYPE_CHECKING:
+    from relation_adapter.scale import Cluster
+    from relation_adapter.scale.desk import FarDesk
 
 TOLD = 10  # items without an answer that are named one by one
 Item = TypeVar("Item")
@@ -28,11 +39,47 @@ def check(options: Namespace) -> None:
         raise UsageError("--budget money=N needs --price IN,OUT, the money for a million tokens")
 
 
-def model(options: Namespace, journal: Journal, replay: bool = False) -> Vlm:
+@dataclass(frozen=True)
+class Asking:
+    """The model as this process has it; where workers ask, what spreads the questions, and makes theirs."""
+
+    vlm: Vlm
+    spread: Spread | None
+    make: Callable[[], Vlm] | None
+
+
+def model(options: Namespace, journal: Journal | Desk, replay: bool = False, key: str | None = None) -> Vlm:
     """The model that the flags name; replay: from the journal alone, as with --replay."""
-    server = None if options.replay or replay else Server(server_options(options))
+    server = None if options.replay or replay else Server(server_options(options), key)
     limits = Limits(options.rate, options.tries, first_wait=options.first_wait, budget=_budget(options))
     return Vlm(journal, server, options.vlm, limits, ("refused", "bad") if options.ask_again else ())
+
+
+@contextmanager
+def asking(
+    options: Namespace, journal: Journal, workers: Cluster | None, stopping: Callable[[], object]
+) -> Iterator[Asking]:
+    """Who asks: threads here, or workers, who all come to the desk that is here."""
+    vlm = model(options, journal)
+    if workers is None:
+        yield Asking(vlm, None, None)
+        return
+    from relation_adapter.scale import served
+
+    def ending() -> None:
+        vlm.stop()
+        stopping()
+        vlm.desk.settle(options.timeout)
+
+    plain = far.plain(options)
+    plain.base_url = options.base_url or os.environ.get("OPENAI_BASE_URL") or None
+    with served(vlm.desk, workers.host) as desk:
+        make = partial(_far_model, plain, desk, os.environ.get("OPENAI_API_KEY"))
+        yield Asking(vlm, partial(workers.spread, at_once=options.threads, ending=ending), make)
+
+
+def _far_model(options: Namespace, desk: FarDesk, key: str | None) -> Vlm:
+    return model(options, desk, key=key)
 
 
 def server_options(options: Namespace) -> ServerOptions:

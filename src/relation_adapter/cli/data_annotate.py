@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from relation_adapter.cli import asking
+from relation_adapter.cli import asking, far
 from relation_adapter.cli.say import result, say
 from relation_adapter.data.annotate import AnnotateOptions, Summary, Verdict, annotate, aside_path, rejects_path
 from relation_adapter.data.annotate_cost import estimate
@@ -29,12 +29,16 @@ def run(options: Namespace) -> int:
     if options.dry_run:
         return _tell_cost(options, wanted)
     # A replay takes the folder's lock no more than a dry run does: it may lie where nobody can write.
-    with open_journal(_answers(options), writing=not options.replay) as journal:
-        vlm = asking.model(options, journal)
+    stop = asking.stopping()
+    with (
+        open_journal(_answers(options), writing=not options.replay) as journal,
+        far.cluster(options) as workers,
+        asking.asking(options, journal, workers, stop) as who,
+    ):
         before = journal.spent
         with tqdm(unit="pair", dynamic_ncols=True, disable=None) as bar:
-            progress = asking.Progress(bar, _trouble)
-            summary = annotate(options.pairs, options.out, vlm, wanted, progress, asking.stopping(), bar.reset)
+            progress, given = asking.Progress(bar, _trouble), (options.pairs, options.out, who.vlm, wanted)
+            summary = annotate(*given, progress, stop, bar.reset, who.spread, who.make)
         return _report(options, summary, asking.difference(journal.spent, before))
 
 

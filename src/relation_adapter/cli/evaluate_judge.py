@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from relation_adapter.cli import asking
+from relation_adapter.cli import asking, far
 from relation_adapter.cli.say import result, say
 from relation_adapter.errors import UsageError
 from relation_adapter.evaluate.agreement import Agreement, Kappa, between_judges, between_orders, place_bias
@@ -40,11 +40,16 @@ def run(options: Namespace) -> int:
     to_judge(folders)  # Raises before a folder is made in a place that holds no batch.
     if options.dry_run:
         return _tell_cost(options, folders, answers, wanted)
-    with open_journal(answers, writing=not options.replay) as journal:
-        vlm, before = asking.model(options, journal), journal.spent
+    stop = asking.stopping()
+    with (
+        open_journal(answers, writing=not options.replay) as journal,
+        far.cluster(options) as workers,
+        asking.asking(options, journal, workers, stop) as who,
+    ):
+        before = journal.spent
         with tqdm(unit="quad", dynamic_ncols=True, disable=None) as bar:
             progress = asking.Progress(bar, _trouble)
-            summary = judge(folders, out, vlm, wanted, progress, asking.stopping())
+            summary = judge(folders, out, who.vlm, wanted, progress, stop, who.spread, who.make)
         spent = asking.difference(journal.spent, before)
     if options.out is None:
         put_columns(options.folder, sides(out)[0], read_head(out).text())

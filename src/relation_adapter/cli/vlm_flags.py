@@ -6,13 +6,14 @@ import argparse
 import json
 from typing import Any
 
-from relation_adapter.cli import flags
+from relation_adapter.cli import flags, ray_flags
 
 
 def add(command: argparse.ArgumentParser) -> None:
     """The server, how hard it is asked, and what that may cost."""
     _add_server(command.add_argument_group("the server"))
     _add_limits(command.add_argument_group("how hard to ask, and what it may cost"))
+    ray_flags.add(command)
 
 
 def add_what(what: Any) -> None:
@@ -48,7 +49,11 @@ def _add_server(server: Any) -> None:
 
 def _add_limits(limits: Any) -> None:
     limits.add_argument(
-        "--threads", type=flags.whole(1, 256), default=4, metavar="N", help="requests at once; default 4"
+        "--threads",
+        type=flags.whole(1, 256),
+        default=4,
+        metavar="N",
+        help="requests at once, with --ray of each worker; default 4",
     )
     limits.add_argument("--rate", type=flags.finite(0.01), metavar="N", help="requests a minute at most")
     limits.add_argument(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from relation_adapter.data.naming import AHEAD, Names, filled, name_groups
-from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, pair_values, read_pairs, write_pairs
+from relation_adapter.data.spread import Spread, threaded
 from relation_adapter.data.strips import STRIP, open_strip, pictures_hash
 from relation_adapter.errors import InputError, PictureError, UsageError
 from relation_adapter.files import locked_folder, reason, remove_parts, writing_whole
@@ -100,12 +100,15 @@ def annotate(
     progress: Callable[[Verdict], object] = lambda verdict: None,
     stopping: Callable[[], object] = lambda: None,
     hear: Callable[[int], object] = lambda rows: None,
+    spread: Spread | None = None,
+    make: Callable[[], Vlm] | None = None,
 ) -> Summary:
     """Write `out`, the rows that have all three texts, and beside it what was set aside (`aside_path`, `rejects_path`).
 
     The files appear once every row has been asked for. Every row is read before anything is asked and paid for; hear is
     then told how many there are. progress is called for every row, in order; stopping when the work ends early and what
-    is under way is waited for.
+    is under way is waited for. spread: workers that look at the pictures and ask, each through what `make` gives, which
+    asks at the desk of `vlm`; None: threads of this process.
 
     Raises QuadsError on a bad file of pairs; UsageError where another process writes into the folder; VlmError where
     the server cannot be asked any more; InputError where the disk refuses. All answers so far are then in the journal,
@@ -116,30 +119,37 @@ def annotate(
     hear(sum(1 for row in read_pairs(pairs) if pair_values(row, out)))
     with locked_folder(out.parent):
         remove_parts(out.parent)
-        return _annotated(pairs, out, vlm, options, progress, stopping)
+        spread = spread or threaded(options.threads, functools.partial(_stop, vlm, stopping), AHEAD)
+        return _annotated(pairs, out, make or (lambda: vlm), options, progress, spread)
 
 
 def _annotated(
     pairs: Path,
     out: Path,
-    vlm: Vlm,
+    make: Callable[[], Vlm],
     options: AnnotateOptions,
     progress: Callable[[Verdict], object],
-    stopping: Callable[[], object],
+    spread: Spread,
 ) -> Summary:
-    stop = functools.partial(_stop, vlm, stopping)
     summary, names = Summary(), dict[str, Names]()
     if options.naming is not None:
-        names, summary.unnamed = name_groups(pairs, vlm, options.naming, options.side, options.threads, stop)
-    work = functools.partial(judged, vlm=vlm, options=options)
+        names, summary.unnamed = name_groups(pairs, make, options.naming, options.side, spread)
     rows = (filled(row, names) for row in read_pairs(pairs))
-    verdicts = in_order(work, rows, options.threads, stop, AHEAD)
+    verdicts = spread(functools.partial(_judging, make, options), rows, _lost, True)
     with ExitStack() as stack:
         sides = {"aside": stack.enter_context(_lines(aside_path(out)))}
         if options.second_look is not None:
             sides["rejected"] = stack.enter_context(_lines(rejects_path(out)))
         write_pairs(out, _sorted(verdicts, summary, sides, out, progress))
     return summary
+
+
+def _judging(make: Callable[[], Vlm], options: AnnotateOptions) -> Callable[[PairRow], Verdict]:
+    return functools.partial(judged, vlm=make(), options=options)
+
+
+def _lost(row: PairRow, why: str) -> Verdict:
+    return Verdict(row, "unanswered", why)
 
 
 def judged(row: PairRow, vlm: Vlm, options: AnnotateOptions) -> Verdict:

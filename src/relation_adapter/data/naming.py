@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from relation_adapter.data.ordered import in_order
 from relation_adapter.data.pairs import PairRow, read_pairs
 from relation_adapter.data.schema import Category
+from relation_adapter.data.spread import Spread
 from relation_adapter.data.strips import SHEET, open_sheet, pictures_hash
 from relation_adapter.errors import PictureError
 from relation_adapter.vlm.asking import Outcome, Question, Vlm
@@ -60,14 +60,14 @@ def samples(pairs: Path) -> dict[str, list[PairRow]]:
 
 
 def name_groups(
-    pairs: Path, vlm: Vlm, prompt: Prompt, side: int, threads: int, stop: Callable[[], None]
+    pairs: Path, make: Callable[[], Vlm], prompt: Prompt, side: int, spread: Spread
 ) -> tuple[dict[str, Names], list[tuple[str, str]]]:
     """Names by group, and (group, why) of those that got none. Raises what `Vlm.outcome` raises."""
     groups = samples(pairs)
-    work = functools.partial(_outcome, vlm=vlm, prompt=prompt, side=side)
+    work = functools.partial(_asking, make, prompt, side)
     names: dict[str, Names] = {}
     without: list[tuple[str, str]] = []
-    for group, outcome in zip(groups, in_order(work, groups.values(), threads, stop, AHEAD), strict=True):
+    for group, outcome in zip(groups, spread(work, groups.values(), _lost, True), strict=True):
         if outcome.kind == "answered":
             names[group] = Names(**outcome.values)
         else:
@@ -82,6 +82,14 @@ def naming(rows: Sequence[PairRow], prompt: Prompt, side: int) -> Question:
     about = {"before": rows[0].before.name, "after": rows[0].after.name, "task": rows[0].task}
     identity = pictures_hash([path for pair in pictures for path in pair], SHEET, cell)
     return Question(prompt, REPLY, identity, lambda: [open_sheet(pictures, cell)], about=about)
+
+
+def _asking(make: Callable[[], Vlm], prompt: Prompt, side: int) -> Callable[[Sequence[PairRow]], Outcome]:
+    return functools.partial(_outcome, vlm=make(), prompt=prompt, side=side)
+
+
+def _lost(rows: Sequence[PairRow], why: str) -> Outcome:
+    return Outcome("unanswered", why=why)
 
 
 def _outcome(rows: Sequence[PairRow], vlm: Vlm, prompt: Prompt, side: int) -> Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from relation_adapter.data import ordered
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -39,3 +41,17 @@ def serially(
     for item in items:
         work = work or make()
         yield work(item)
+
+
+def threaded(threads: int, stop: Callable[[], object], ahead: int) -> Spread:
+    """A `Spread` over threads of this process (`ordered.in_order`), always in order."""
+
+    def spread(
+        make: Callable[[], Callable[[Item], Result]],
+        items: Iterable[Item],
+        lost: Callable[[Item, str], Result],
+        in_order: bool = False,
+    ) -> Iterator[Result]:
+        return ordered.in_order(make(), items, threads, stop, ahead)
+
+    return spread

@@ -23,7 +23,7 @@ from PIL import Image
 from relation_adapter.contact_sheet import contact_sheet
 from relation_adapter.data.annotate_cost import Estimate, count_question
 from relation_adapter.data.naming import AHEAD
-from relation_adapter.data.ordered import in_order
+from relation_adapter.data.spread import Spread, threaded
 from relation_adapter.data.strips import pictures_hash
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.evaluate.judged import COLUMNS, PLACES, Head, Mode, claim, seen_from, to_judge, write_judged
@@ -87,23 +87,28 @@ def judge(
     options: JudgeOptions,
     progress: Callable[[Verdict], object] = lambda verdict: None,
     stopping: Callable[[], object] = lambda: None,
+    spread: Spread | None = None,
+    make: Callable[[], Vlm] | None = None,
 ) -> Summary:
     """Write the table of a judge (`judged.py`) into `out`: of one batch, single, or of two, paired.
 
     The table appears once every quad has been asked about; progress is called for every one, in order, stopping when
-    the work ends early. Raises InputError without a batch in a folder, without a quad to judge, or where the disk
-    refuses; UsageError where `out` holds other scores, is a batch itself, or another process writes there; VlmError
-    where the server cannot be asked any more. All answers so far are then in the journal, and the same call goes on.
+    the work ends early. spread: workers that look at the pictures and ask, each through what `make` gives, which asks
+    at the desk of `vlm`; None: threads of this process.
+
+    Raises InputError without a batch in a folder, without a quad to judge, or where the disk refuses; UsageError where
+    `out` holds other scores, is a batch itself, or another process writes there; VlmError where the server cannot be
+    asked any more. All answers so far are then in the journal, and the same call goes on.
     """
     head = _head(folders, out, vlm.model, options)
-    stop = functools.partial(_stop, vlm, stopping)
+    spread = spread or threaded(options.threads, functools.partial(_stop, vlm, stopping), AHEAD)
     with locked_folder(out):
         remove_parts(out)
         found = to_judge(folders)
         claim(out, head)
         summary, rows = Summary(without=found.without, alone=found.alone), []
-        work = functools.partial(judged, mode=head.mode, vlm=vlm, options=options)
-        for verdict in in_order(work, found.rows, options.threads, stop, AHEAD):
+        work = functools.partial(_judging, make or (lambda: vlm), head.mode, options)
+        for verdict in spread(work, found.rows, functools.partial(_lost, head.mode), True):
             summary.kinds[verdict.kind] += 1
             summary.asked += verdict.asked
             rows.append(verdict.row)
@@ -141,6 +146,14 @@ def put_columns(folder: Path, rows: Sequence[Row], how: str) -> None:
         add_how(folder, dict.fromkeys(names, how))
 
 
+def _judging(make: Callable[[], Vlm], mode: Mode, options: JudgeOptions) -> Callable[[Row], Verdict]:
+    return functools.partial(judged, mode=mode, vlm=make(), options=options)
+
+
+def _lost(mode: Mode, row: Row, why: str) -> Verdict:
+    return _verdict(row, mode, [], "unanswered", f"unanswered: {why}")
+
+
 def judged(row: Row, mode: Mode, vlm: Vlm, options: JudgeOptions) -> Verdict:
     """A quad's row with its scores: the mean over the orders, None where one of them got no answer."""
     answers: list[Row] = []
@@ -157,12 +170,24 @@ def judged(row: Row, mode: Mode, vlm: Vlm, options: JudgeOptions) -> Verdict:
             answers.append(_answer(outcome.values, order, one.key(vlm.model), vlm))
     except PictureError as error:
         kind, why = "unusable", str(error)
+    return _verdict(row, mode, answers, kind, why, reply, asked)
+
+
+def _verdict(
+    row: Row,
+    mode: Mode,
+    answers: Sequence[Row],
+    kind: Kind,
+    why: str | None,
+    reply: str | None = None,
+    asked: bool = False,
+) -> Verdict:
     scores: dict[str, float | None] = {}
     for number, place in enumerate(PLACES[mode]):
         for criterion, name in enumerate(COLUMNS["single"]):
             given = [answer["scores"][number][criterion] for answer in answers]
             scores[f"{place}{name}"] = float(np.mean(given)) if kind == "answered" else None
-    return Verdict(row | scores | {"answers": answers, "why": why, "reply": reply}, kind, asked)
+    return Verdict(row | scores | {"answers": list(answers), "why": why, "reply": reply}, kind, asked)
 
 
 def orders(row: Row, mode: Mode, options: JudgeOptions) -> list[tuple[int, ...]]:
@@ -193,7 +218,7 @@ def composite(files: Sequence[Path], mode: Mode, side: int) -> Image.Image:
 def _answer(values: Any, order: Sequence[int], key: str, vlm: Vlm) -> Row:
     """scores: [consistency, accuracy] of every editor, in the folders' order. key: of the answer in the journal."""
     shown = [[values[name][criterion] for criterion in CRITERIA] for name in NAMES[3 : 3 + len(order)]]
-    kept = vlm.journal.final(key) or {}
+    kept = vlm.desk.final(key) or {}
     scores = [shown[order.index(number)] for number in range(len(order))]
     return {"order": list(order), "scores": scores, "answered_by": kept.get("answered_by"), "key": key}
 

@@ -4,5 +4,6 @@
 """
 
 from relation_adapter.scale.cluster import LOCAL, Cluster, Slots, connect
+from relation_adapter.scale.desk import served
 
-__all__ = ["LOCAL", "Cluster", "Slots", "connect"]
+__all__ = ["LOCAL", "Cluster", "Slots", "connect", "served"]

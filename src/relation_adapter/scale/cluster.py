@@ -57,8 +57,10 @@ class Cluster:
         lost: Callable[[Item, str], Result],
         in_order: bool = False,
         at_once: int = 1,
+        ending: Callable[[], object] = lambda: None,
     ) -> Iterator[Result]:
-        """A `Spread` over the workers. at_once: items under way in a worker, in threads of its own.
+        """A `Spread` over the workers. at_once: items under way in a worker, in threads of its own. ending: called
+        where the work ends early, before workers are stopped.
 
         Items are drawn, and results kept, no further ahead than the workers need. An item whose worker is lost goes to
         another one.
@@ -66,7 +68,7 @@ class Cluster:
         from relation_adapter.scale.stream import stream
 
         # Whoever reads may stop anywhere; a stream is to end before the cluster does.
-        yield from self._open.enter_context(closing(stream(self, make, items, lost, in_order, at_once)))
+        yield from self._open.enter_context(closing(stream(self, make, items, lost, in_order, at_once, ending)))
 
     def once(self, function: Callable[[], Result]) -> Result:
         """What a function returns in a worker, where all is that workers need. Raises what it raises."""
@@ -79,6 +81,13 @@ class Cluster:
             return unpacked(ray.get(far.remote(packed(function), home(self.threads))))
         except ray.exceptions.RayError as error:
             raise UsageError(f"a worker of the Ray cluster cannot begin: {lost_why(error)}") from error
+
+    @property
+    def host(self) -> str:
+        """The address of this machine, as workers see it."""
+        import ray
+
+        return str(ray.util.get_node_ip_address())
 
     @property
     def threads(self) -> int:

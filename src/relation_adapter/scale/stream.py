@@ -35,11 +35,12 @@ def stream(
     lost: Callable[[Item, str], Result],
     in_order: bool,
     at_once: int,
+    ending: Callable[[], object],
 ) -> Generator[Result, None, None]:
     """The results of all items, as `Cluster.spread` says."""
     rest, far = iter(items), packed(make)
     while window := list(_window(rest)):
-        with closing(_results(cluster, far, window, in_order, at_once)) as results:
+        with closing(_results(cluster, far, window, in_order, at_once, ending)) as results:
             for index, result in results:
                 yield unpacked(result) if result else lost(unpacked(window[index]), LOST)
 
@@ -55,7 +56,12 @@ def _window(items: Iterator[Any]) -> Iterator[bytes]:
 
 
 def _results(
-    cluster: Cluster, make: bytes, items: Sequence[bytes], in_order: bool, at_once: int
+    cluster: Cluster,
+    make: bytes,
+    items: Sequence[bytes],
+    in_order: bool,
+    at_once: int,
+    ending: Callable[[], object],
 ) -> Generator[tuple[int, bytes], None, None]:
     """(index, packed result) of every item; b"" for one whose worker was lost too often."""
     _set_up(in_order)
@@ -74,7 +80,10 @@ def _results(
     try:
         for batch in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from zip(batch["index"].to_pylist(), batch["result"].to_pylist(), strict=True)
-    except ray.exceptions.RayError as error:
+    except BaseException as error:
+        ending()
+        if not isinstance(error, ray.exceptions.RayError):
+            raise
         raise UsageError(f"the Ray cluster gave up: {' '.join(str(error).split())[:300]}") from error
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from PIL import Image
 
 from relation_adapter.errors import VlmError
+from relation_adapter.vlm.desk import Desk
 from relation_adapter.vlm.journal import Journal
 from relation_adapter.vlm.prompts import Prompt
 from relation_adapter.vlm.schema import Schema, parse
 from relation_adapter.vlm.server import Passing, Rejected, Reply, Server, likely_cost
-from relation_adapter.vlm.spending import Budget, Pace, Purse
+from relation_adapter.vlm.spending import Budget
 
 Kind = Literal["answered", "refused", "bad", "unanswered"]
 
@@ -89,20 +88,25 @@ class Vlm:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Journal | Desk,
         server: Server | None,
         model: str,
         limits: Limits | None = None,
         again: Sequence[Kind] = (),
     ) -> None:
-        """server: None replays. again: kinds of outcome in the journal that are to be asked once more."""
-        self.journal, self.server, self.model, self.again = journal, server, model, again
+        """journal: or the desk of others, who then keep budget and pace together. server: None replays.
+
+        again: kinds of outcome in the journal that are to be asked once more.
+        """
+        self.server, self.model, self.again = server, model, again
         self.limits = limits or Limits()
-        self._purse = Purse(self.limits.budget, lambda: journal.spent)
-        self._pace = Pace(self.limits.per_minute)
-        self._failed, self._lock = 0, threading.Lock()
-        self._open: set[str] = set()  # questions under way
-        self._closed = threading.Condition()
+        limits = self.limits
+        self.desk = journal if isinstance(journal, Desk) else Desk(journal, limits.budget, limits.per_minute)
+
+    @property
+    def journal(self) -> Journal:
+        """Of the desk."""
+        return self.desk.journal
 
     def ask(self, images: Sequence[Image.Image], prompt: Prompt, schema: Schema) -> dict[str, Any]:
         """The reply to one prompt about pictures. Raises VlmError where there is none."""
@@ -114,7 +118,7 @@ class Vlm:
 
     def known(self, question: Question) -> Outcome | None:
         """What the journal holds; None where the question is still to be asked."""
-        row = self.journal.final(question.key(self.model))
+        row = self.desk.final(question.key(self.model))
         if row is None or row["event"] in self.again:
             return None
         return Outcome(row["event"], row.get("values") or {}, row.get("why", ""), row.get("reply", ""), replayed=True)
@@ -125,37 +129,24 @@ class Vlm:
         Raises VlmError where no question can be answered any more; what `question.images` raises; Stopped.
         """
         # The same pair may come twice: its second question waits for the answer to the first.
-        with self._alone(question.key(self.model)):
+        with self.desk.alone(question.key(self.model)):
             known = self.known(question)
             if known is not None:
                 return known
             if self.server is None:
                 return Outcome("unanswered", why="not in the journal")
             outcome = self._asked(question, self.server)
-        with self._lock:
-            self._failed = self._failed + 1 if outcome.kind == "unanswered" else 0
-            if self._failed >= self.limits.failures:
-                raise VlmError(
-                    f"{self._failed} questions in a row went unanswered, the last with {outcome.why}; what was "
-                    "answered is kept: see to the server and run the same again"
-                )
+        failed = self.desk.came(to_nothing=outcome.kind == "unanswered")
+        if failed >= self.limits.failures:
+            raise VlmError(
+                f"{failed} questions in a row went unanswered, the last with {outcome.why}; what was "
+                "answered is kept: see to the server and run the same again"
+            )
         return outcome
 
     def stop(self) -> None:
         """Whoever waits for a turn gives up; replies under way are still taken."""
-        self._pace.stop()
-
-    @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        with self._closed:
-            self._closed.wait_for(lambda: key not in self._open)
-            self._open.add(key)
-        try:
-            yield
-        finally:
-            with self._closed:
-                self._open.remove(key)
-                self._closed.notify_all()
+        self.desk.stop()
 
     def _asked(self, question: Question, server: Server) -> Outcome:
         images = question.images()
@@ -163,7 +154,7 @@ class Vlm:
         key, failed, bad = question.key(self.model), 0, 0
         while True:
             try:
-                with self._purse.request(cost):
+                with self.desk.request(cost):
                     reply = self._sent(question, key, images, server)
                     outcome = _read(reply, question.schema)
                     final = outcome.kind != "bad" or bad + 1 >= self.limits.bad_tries
@@ -173,7 +164,7 @@ class Vlm:
                 bad += 1
             except Passing as error:
                 failed += 1
-                self.journal.add("again", key, why=str(error))
+                self.desk.add("again", key, why=str(error))
                 if failed >= self.limits.tries:
                     return Outcome("unanswered", why=str(error))
                 self._rest(key, failed, error)
@@ -183,8 +174,8 @@ class Vlm:
                 return outcome
 
     def _sent(self, question: Question, key: str, images: Sequence[Image.Image], server: Server) -> Reply:
-        self._pace.turn()
-        self.journal.add("asked", key)
+        self.desk.turn()
+        self.desk.add("asked", key)
         return server.send(images, question.words, question.schema)
 
     def _keep(self, question: Question, key: str, reply: Reply | None, outcome: Outcome, final: bool) -> None:
@@ -195,7 +186,7 @@ class Vlm:
         row |= {"prompt": {"name": question.prompt.name, "sha256": question.prompt.sha256}, "about": question.about}
         row |= {"values": outcome.values} if outcome.kind == "answered" else {"why": outcome.why}
         row["reply"] = outcome.reply
-        self.journal.add(outcome.kind if final else "again", key, at=int(time.time()), **row)
+        self.desk.add(outcome.kind if final else "again", key, at=int(time.time()), **row)
 
     def _rest(self, key: str, failed: int, error: Passing) -> None:
         if error.wait is not None:
@@ -204,9 +195,9 @@ class Vlm:
                     f"the server asks to wait {error.wait:,.0f} s ({error}); what was answered is kept: run the same "
                     "again then"
                 ) from error
-            self._pace.hold(error.wait)
+            self.desk.hold(error.wait)
         most = min(self.limits.longest_wait, self.limits.first_wait * 2 ** (failed - 1))
-        self._pace.pause(most * random.Random(f"{key} {failed}").uniform(0.5, 1))
+        self.desk.pause(most * random.Random(f"{key} {failed}").uniform(0.5, 1))
 
 
 def _read(reply: Reply, schema: Schema) -> Outcome:
