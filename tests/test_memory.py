@@ -125,6 +125,11 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
 # The same picture everywhere
 
 
+def near(a: Any, b: Any) -> bool:
+    """But for rounding: weights that come block by block modulate a step at a time, others all steps in one product."""
+    return bool(np.abs(a - b).max() <= 1e-5)  # of 1; a grey level is 4e-3
+
+
 @pytest.fixture(scope="module")
 def expected() -> Any:
     return edit(pipeline(lora=True))
@@ -134,15 +139,16 @@ def expected() -> Any:
 def test_every_placement_makes_the_same_picture_again_and_again(placement: str, expected: Any) -> None:
     pipe = pipeline(lora=True)
     place(pipe, plan(placement), "cpu")
-    assert np.array_equal(edit(pipe), expected)
-    assert np.array_equal(edit(pipe), expected)
+    first = edit(pipe)
+    assert near(first, expected)
+    assert np.array_equal(edit(pipe), first)
 
 
 def test_a_pipeline_can_be_placed_anew(expected: Any) -> None:
     pipe = pipeline(lora=True)
     for placement in ("group", "freed", "group", "model", "resident"):
         place(pipe, plan(placement), "cpu")
-        assert np.array_equal(edit(pipe), expected), placement
+        assert near(edit(pipe), expected), placement
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
@@ -158,7 +164,7 @@ def test_a_lora_that_comes_after_the_placement_acts_and_leaves_it_in_force(place
     place(pipe, plan(placement), "cpu")
     without = edit(pipe)
     pipe.load_lora_weights(state, adapter_name="mine")
-    assert np.array_equal(edit(pipe), edit(donor))
+    assert near(edit(pipe), edit(donor))
     assert pipe._placed == (plan(placement), torch.device("cpu"))
     assert hasattr(pipe.text_encoder_2, "_hf_hook") == (placement != "resident")
     pipe.unload_lora_weights()

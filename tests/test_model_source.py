@@ -11,8 +11,8 @@ from tiny_edits import DESIGNS, conditions, features, figure, in_float64, larges
 from torch import Tensor
 
 from relation_adapter.model.adapter import with_strength
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components, tiny
+from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.velocity import Conditions
 
 ISOLATED = ("directed", "mini")

@@ -11,8 +11,8 @@ from goldens import arrays, assert_same, needs_goldens, tokens_of
 from torch import Tensor
 
 from relation_adapter.model.adapter import RelationAdapter, with_strength
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components
+from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.latents import cloned_ids, pack, unpack
 from relation_adapter.model.lora import load_lora
 from relation_adapter.model.velocity import Conditions, velocity

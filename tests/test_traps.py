@@ -193,7 +193,8 @@ def test_11_no_call_sees_anything_of_the_last(name: str) -> None:
     edit(pipe, guidance_scale=9, callback_on_step_end=lambda p, *_: setattr(p, "_interrupt", True), **other)
     edit(pipe, strength=0.3, **one)
     assert (edit(pipe, **one) == wanted).all()
-    assert (edit(pipe, num_inference_steps=1, **one) == exact).all()
+    # But for rounding: with a cache the last block computes every row.
+    assert largest(edit(pipe, num_inference_steps=1, **one), exact) <= 1e-6
 
 
 # 12. strength 0 equals no adapter
@@ -256,5 +257,10 @@ def test_13_every_block_attends_as_published() -> None:
     for number, (attn, call, out) in enumerate(calls):
         with torch.no_grad():
             wanted = published_attention(attn, pipe.adapter.to_k[number], pipe.adapter.to_v[number], made.tokens, call)
-        pairs = zip(out, wanted, strict=True) if isinstance(out, tuple) else [(out, wanted)]
+        # Of the last block the noisy tokens alone are read.
+        pairs = (
+            zip(out, wanted, strict=True)
+            if isinstance(out, tuple)
+            else [(out, wanted[:, call.get("rows", slice(None))])]
+        )
         assert max(largest(found, right) for found, right in pairs) <= 1e-5, number

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components, tiny
+from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.lora import TARGETS
 from relation_adapter.model.twins import lora_shapes
 from relation_adapter.model.velocity import Conditions, velocity

@@ -15,7 +15,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from relation_adapter.config import ModelConfig, TransformerConfig, from_dict
 from relation_adapter.errors import UsageError
-from relation_adapter.model.attention import KeyValue, RelationAttnProcessor, RelationKeysValues
+from relation_adapter.model import last_block, step_tables
+from relation_adapter.model.attention import RelationAttnProcessor
+from relation_adapter.model.keys_values import BlockKeysValues, KeyValue, RelationKeysValues
 from relation_adapter.model.projectors import PairResampler, PairTokens, PooledMLP
 
 KEY_NORM_EPS = 1e-5  # of the weightless RMSNorm on K' in the published processor
@@ -83,8 +85,9 @@ class RelationAdapter(ModelMixin, ConfigMixin):
             return RelationKeysValues([], mask=mask, tokens=tokens)
         return RelationKeysValues(self(self._keys_values, tokens), mask=mask, vector=vector)
 
-    def _keys_values(self, tokens: Tensor) -> list[KeyValue]:
-        return [self._key_value(tokens, to_k, to_v) for to_k, to_v in zip(self.to_k, self.to_v, strict=True)]
+    def _keys_values(self, tokens: Tensor) -> BlockKeysValues:
+        projections = zip(self.to_k, self.to_v, strict=True)
+        return BlockKeysValues.stack([self._key_value(tokens, to_k, to_v) for to_k, to_v in projections])
 
     def _key_value(self, tokens: Tensor, to_k: nn.Module, to_v: nn.Module) -> KeyValue:
         head_dim = self.design.transformer.attention_head_dim
@@ -111,11 +114,15 @@ class RelationAdapter(ModelMixin, ConfigMixin):
                 "use the base model it was trained for."
             )
         _set_processors(transformer, RelationAttnProcessor)
+        last_block.put(transformer)
+        step_tables.put(transformer)
 
     @staticmethod
     def detach(transformer: FluxTransformer2DModel) -> None:
         """Put the stock processors back; the transformer is bit for bit what it was."""
         _set_processors(transformer, lambda _: FluxAttnProcessor())
+        last_block.take_away(transformer)
+        step_tables.take_away(transformer)
 
 
 def shape_of(transformer: FluxTransformer2DModel) -> TransformerConfig:
@@ -176,3 +183,6 @@ def _set_processors(transformer: FluxTransformer2DModel, make: Callable[[int], A
         for choice in ("_attention_backend", "_parallel_config"):
             setattr(new, choice, getattr(old, choice, None))
         block.attn.set_processor(new)
+        # A buffer, so that it is where the block is: compiled blocks find what is theirs by it (`keys_values.own`).
+        index = torch.tensor([number], device=block.attn.norm_q.weight.device)
+        block.attn.register_buffer("block_index", index, persistent=False)

@@ -9,62 +9,21 @@ The processor holds no weights: `RelationAdapter` makes the keys and values once
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
-from diffusers.models.transformers.transformer_flux import _get_qkv_projections
 from torch import Tensor
 
-KeyValue = tuple[Tensor, Tensor]
+from relation_adapter.model.keys_values import (
+    RelationKeysValues,
+    SourceKeysValues,
+    SourceRecorder,
+    own,
+)
 
-
-@dataclass
-class RelationKeysValues:
-    """A relation as every block sees it.
-
-    blocks: one (keys, values) per block, each (B, L, H, D) or (1, L, H, D), doubles first. strength: one per block, or
-    one for all. mask: (B, L) bool, False where a shorter relation of the batch was padded; an item whose row is all
-    False has no relation. vector: (B, P) added to the pooled text. tokens: (B, L, C) or (1, L, C), in place of the
-    blocks where the relation is read in context, beside the source.
-    """
-
-    blocks: list[KeyValue]
-    strength: list[float] = field(default_factory=lambda: [1.0])
-    mask: Tensor | None = None
-    vector: Tensor | None = None
-    tokens: Tensor | None = None
-
-    def strength_of(self, block: int) -> float:
-        return self.strength[block] if len(self.strength) > 1 else self.strength[0]
-
-    def is_same(self, other: RelationKeysValues) -> bool:
-        """Whether both hold the very same tensors at the same strength."""
-        same = self.blocks is other.blocks and self.mask is other.mask and self.vector is other.vector
-        return same and self.strength == other.strength
-
-
-class SourceRecorder:
-    """Takes down the keys and values of source tokens that run alone, block by block.
-
-    A block's first pair stays: with gradient checkpointing the backward pass runs the block again, and to keep what it
-    records then would keep all its activations.
-    """
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, KeyValue] = {}
-
-    def record(self, block: int, key: Tensor, value: Tensor) -> None:
-        self.blocks.setdefault(block, (key, value))
-
-
-@dataclass(frozen=True)
-class SourceKeysValues:
-    """Recorded keys and values of isolated source tokens: per block (B, L, H, D), rotary code applied; only read."""
-
-    blocks: list[KeyValue]
+ALL_ROWS = slice(None)
 
 
 class RelationAttnProcessor:
@@ -86,20 +45,28 @@ class RelationAttnProcessor:
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         relations: list[RelationKeysValues] | None = None,
         source: SourceRecorder | SourceKeysValues | None = None,
+        reads: int | None = None,  # of the last block alone, which makes `rows` of it
+        rows: slice = ALL_ROWS,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Hidden states (B, L, C); returns (image, text) in double blocks, text + image in single blocks."""
-        query, key, value, relation_query = _project(attn, hidden_states, encoder_hidden_states)
+        """Hidden states (B, L, C); returns (image, text) in double blocks, text + image in single blocks.
+
+        rows: of a single block's tokens, those to return; the others are attended to.
+        """
+        query, key, value, relation_query = _project(attn, hidden_states, encoder_hidden_states, rows)
         if image_rotary_emb is not None:
-            query = apply_rotary_emb(query, image_rotary_emb, sequence_dim=1)
+            query = apply_rotary_emb(query, _of_rows(image_rotary_emb, rows), sequence_dim=1)
             key = apply_rotary_emb(key, image_rotary_emb, sequence_dim=1)
-        if source is not None:
-            key, value = self._join_source(source, key, value)
+        if isinstance(source, SourceRecorder):
+            source.record(self.block, attn.block_index, key, value)
+        elif source is not None:
+            joined = zip((key, value), own(source.blocks, self.block, attn.block_index), strict=True)
+            key, value = (torch.cat(both, dim=1) for both in joined)
         out = self._attend(query, key, value, attention_mask, self._parallel_config)
 
         text_length = 0 if encoder_hidden_states is None else encoder_hidden_states.shape[1]
         text, image = out[:, :text_length], out[:, text_length:]
         for relation in relations or []:
-            image = self._add_relation(relation, relation_query, image)
+            image = self._add_relation(attn, relation, relation_query, image)
         if encoder_hidden_states is None:
             return image
         # contiguous() as in the stock processor: a product over a strided view rounds differently, and strength 0
@@ -107,34 +74,19 @@ class RelationAttnProcessor:
         image = attn.to_out[1](attn.to_out[0](image.contiguous()))
         return image, attn.to_add_out(text.contiguous())
 
-    # These two look the block's number up, and stay out of what is compiled: where blocks are compiled one by one, each
-    # would need a version of its own, and torch gives up after eight.
-    @torch.compiler.disable
-    def _own(self, relation: RelationKeysValues) -> tuple[KeyValue, float]:
-        """Keys and values, and the strength, in this block."""
-        return relation.blocks[self.block], relation.strength_of(self.block)
-
-    @torch.compiler.disable
-    def _join_source(self, source: SourceRecorder | SourceKeysValues, key: Tensor, value: Tensor) -> KeyValue:
-        """Record this block's keys and values, or append the recorded ones to what the queries see."""
-        if isinstance(source, SourceRecorder):
-            source.record(self.block, key, value)
-            return key, value
-        source_key, source_value = source.blocks[self.block]
-        return torch.cat([key, source_key], dim=1), torch.cat([value, source_value], dim=1)
-
-    def _add_relation(self, relation: RelationKeysValues, query: Tensor, image: Tensor) -> Tensor:
-        (key, value), strength = self._own(relation)
-        if strength == 0:
+    def _add_relation(self, attn: Any, relation: RelationKeysValues, query: Tensor, image: Tensor) -> Tensor:
+        strength = relation.strength_in(self.block, attn.block_index)
+        if isinstance(strength, float) and strength == 0:
             return image
+        key, value = own(relation.blocks, self.block, attn.block_index)
         key, value = (x.to(query).expand(query.shape[0], -1, -1, -1) for x in (key, value))
         # The relation's keys are whole on every rank, so it never needs the parallel config.
         if relation.mask is None:
-            return image + strength * self._attend(query, key, value, None, None)
+            return image + _times(strength, self._attend(query, key, value, None, None))
         mask, present = relation.mask, relation.mask.any(dim=1)
         # Softmax over nothing is undefined: an item without a relation attends to padding, times zero.
         mask = (mask | ~present[:, None])[:, None, None, :]
-        return image + strength * self._attend(query, key, value, mask, None) * present[:, None, None]
+        return image + _times(strength, self._attend(query, key, value, mask, None)) * present[:, None, None]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, parallel: Any) -> Tensor:
         out = dispatch_attention_fn(
@@ -144,13 +96,24 @@ class RelationAttnProcessor:
         return flat
 
 
-def _project(attn: Any, hidden_states: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Query, key, value of text + image tokens, each (B, L, H, D), and the relation's query: image tokens only."""
-    query, key, value, text_query, text_key, text_value = _get_qkv_projections(attn, hidden_states, text)
+def _project(attn: Any, hidden_states: Tensor, text: Tensor | None, rows: slice) -> tuple[Tensor, ...]:
+    """Query, key, value of text + image tokens, each (B, L, H, D), and the relation's query: image tokens only.
+
+    rows: of the hidden states, those that query.
+    """
+    if attn.fused_projections:
+        query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
+        query = query[:, rows]
+    else:
+        query, key, value = attn.to_q(hidden_states[:, rows]), attn.to_k(hidden_states), attn.to_v(hidden_states)
     query, key, value = (x.unflatten(-1, (-1, attn.head_dim)) for x in (query, key, value))
     query, key = attn.norm_q(query), attn.norm_k(key)
     relation_query = query
     if text is not None:
+        if attn.fused_projections:
+            text_query, text_key, text_value = attn.to_added_qkv(text).chunk(3, dim=-1)
+        else:
+            text_query, text_key, text_value = attn.add_q_proj(text), attn.add_k_proj(text), attn.add_v_proj(text)
         text_query, text_key, text_value = (
             x.unflatten(-1, (-1, attn.head_dim)) for x in (text_query, text_key, text_value)
         )
@@ -158,3 +121,13 @@ def _project(attn: Any, hidden_states: Tensor, text: Tensor | None) -> tuple[Ten
         key = torch.cat([attn.norm_added_k(text_key), key], dim=1)
         value = torch.cat([text_value, value], dim=1)
     return query, key, value, relation_query
+
+
+def _times(strength: float | Tensor, x: Tensor) -> Tensor:
+    """Rounded once, to the dtype of x, whichever the strength is."""
+    return strength * x if isinstance(strength, float) else (strength * x.float()).to(x.dtype)
+
+
+def _of_rows(tables: tuple[Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor]:
+    cos, sin = tables
+    return cos[rows], sin[rows]

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.model.adapter import pad_tokens, with_strength
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.flow import even_times, time_shift
+from relation_adapter.model.keys_values import BlockKeysValues, RelationKeysValues
 from relation_adapter.model.latents import pack
-from relation_adapter.model.velocity import Conditions, SourceCache, source_keys_values, velocity
+from relation_adapter.model.velocity import Conditions, SourceCache, prepare, source_keys_values, velocity
 from relation_adapter.pipeline.pictures import to_tensor
 from relation_adapter.pipeline.request import Item, Weighted
 from relation_adapter.relation import Relation
@@ -54,7 +54,7 @@ class RelationStore:
             return
         tokens, mask = pad_tokens([relation.tokens.to(device, adapter.dtype) for relation in self.rows])
         vectors = [relation.vector.to(device, adapter.dtype) for relation in self.rows if relation.vector is not None]
-        self.all = adapter.keys_values(tokens, torch.cat(vectors) if vectors else None, mask)
+        self.all: RelationKeysValues = adapter.keys_values(tokens, torch.cat(vectors) if vectors else None, mask)
 
     def batch(self, items: Sequence[tuple[Weighted, ...]]) -> list[RelationKeysValues]:
         """One entry per relation of an item, over all items; they have equally many, of equal strengths."""
@@ -68,7 +68,7 @@ class RelationStore:
         row, longest = self.rows[relations[0]], max(relation.tokens.shape[1] for relation in relations)
         same = all(relation is relations[0] for relation in relations)
         rows = slice(row, row + 1) if same else [self.rows[relation] for relation in relations]
-        blocks = [(key[rows, :longest], value[rows, :longest]) for key, value in self.all.blocks]
+        blocks = self.all.blocks.pick(rows, longest) if isinstance(self.all.blocks, BlockKeysValues) else []
         mask = None if self.all.mask is None else self.all.mask[rows, :longest]
         vector = None if self.all.vector is None else self.all.vector[rows]
         tokens = None if self.all.tokens is None else self.all.tokens[rows, :longest]
@@ -141,8 +141,8 @@ class Phases:
 
     def change(self, **fields: Any) -> None:
         """Other text or guidance from here on; a source that saw them is seen anew (`SourceCache.fits`)."""
-        self.conditions = replace(self.conditions, **fields)
-        self.without = self.without and replace(self.without, **fields)
+        self.conditions = replace(self.conditions, modulations=None, **fields)
+        self.without = self.without and replace(self.without, modulations=None, **fields)
 
 
 def edited_tokens(
@@ -203,22 +203,29 @@ def denoise(pipe: Any, latents: Tensor, phases: Phases, times: Tensor, run: Run,
     # All before the first step: caches that skip parts of the transformer late on the way must not skip them here.
     for given in phases.all(len(times)) if design.reuses_source else ():
         _see_source(pipe.transformer, design, times[:1].expand(latents.shape[0]) / 1000, given)
+    _prepare(pipe, phases, times)
     for step, time in enumerate(times):
         if pipe.interrupt:
             break
         pipe._current_timestep = time
         if pipe.guidance_scale != phases.conditions.guidance:
             phases.change(guidance=float(pipe.guidance_scale))
+            _prepare(pipe, phases, times)
         given = phases.at(step, len(times))
         t = time.expand(latents.shape[0]) / 1000
         if design.reuses_source and not (given.source_cache and given.source_cache.fits(given)):
             _see_source(pipe.transformer, design, t, given)
         with _cache_context(pipe.transformer, "cond"):
-            prediction = velocity(pipe.transformer, design, latents, t, given)
+            prediction = velocity(pipe.transformer, design, latents, t, given, step)
         latents = pipe.scheduler.step(prediction, time, latents, return_dict=False)[0]
         latents = _after_step(pipe, step, time, latents, phases, run)
         bar.update()
     return latents
+
+
+def _prepare(pipe: Any, phases: Phases, times: Tensor) -> None:
+    for given in phases.all(len(times)):
+        prepare(pipe.transformer, pipe.adapter.design, times / 1000, given)
 
 
 def _after_step(pipe: Any, step: int, time: Tensor, latents: Tensor, phases: Phases, run: Run) -> Tensor:
@@ -232,6 +239,7 @@ def _after_step(pipe: Any, step: int, time: Tensor, latents: Tensor, phases: Pha
     others = {fields[name]: new for name, new in changed.items() if name in fields and new is not tensors[name]}
     if others:
         phases.change(**others)
+        _prepare(pipe, phases, pipe.scheduler.timesteps)
     return changed.get("latents", latents)
 
 

@@ -13,9 +13,9 @@ from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch
 from relation_adapter.errors import UsageError
 from relation_adapter.model import flow
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.components import Components
 from relation_adapter.model.features import Noise, latent_features, latent_moments, sample_moments, standard_normal
+from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, velocity
 from relation_adapter.train.presets import TrainConfig

@@ -16,8 +16,8 @@ from tqdm.auto import tqdm
 from relation_adapter.editor import Pair
 from relation_adapter.images import fit, resize
 from relation_adapter.model import flow
-from relation_adapter.model.attention import RelationKeysValues
 from relation_adapter.model.features import encode_pictures
+from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.latents import pack
 from relation_adapter.model.lora import add_lora
 from relation_adapter.model.velocity import Conditions, velocity
