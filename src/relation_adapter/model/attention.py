@@ -59,8 +59,8 @@ class RelationAttnProcessor:
         if isinstance(source, SourceRecorder):
             source.record(self.block, attn.block_index, key, value)
         elif source is not None:
-            joined = zip((key, value), own(source.blocks, self.block, attn.block_index), strict=True)
-            key, value = (torch.cat(both, dim=1) for both in joined)
+            recorded = (x.expand(key.shape[0], -1, -1, -1) for x in own(source.blocks, self.block, attn.block_index))
+            key, value = (torch.cat(both, dim=1) for both in zip((key, value), recorded, strict=True))
         out = self._attend(query, key, value, attention_mask, self._parallel_config)
 
         text_length = 0 if encoder_hidden_states is None else encoder_hidden_states.shape[1]

@@ -25,7 +25,8 @@ from relation_adapter.model.latents import with_positions
 class Conditions:
     """All that one edit gives the transformer beside the noisy tokens and the time.
 
-    source: packed source latents (B, L, C). rows, columns: the token grid, rows * columns = L.
+    source: packed source latents (B, L, C), or (1, L, C), one for all, with one text and one relation. rows, columns:
+    the token grid, rows * columns = L.
     text: (B, T, J), pooled: (B, P). relations: one or more, each with its strength. guidance: FLUX's embedded scale.
     attention: more `joint_attention_kwargs`, as `scale` of LoRAs.
     modulations: of every step that is to come, see `prepare`.
@@ -87,22 +88,25 @@ def velocity(
     Keep t in float32: the stock transformer rounds it to its own dtype before it multiplies by 1000, as published.
     step: which of the times that the conditions were prepared for, if they were.
     """
+    source = given.source.expand(noisy.shape[0], -1, -1)
     ready = None if step is None or given.modulations is None else given.modulations[step]
     if design.source_attention == "joint":
-        out = _call(transformer, design, [noisy, given.source], t, given, given.text, None, ready)
+        out = _call(transformer, design, [noisy, source], t, given, given.text, None, ready)
         out = out[:, : noisy.shape[1]]
     else:
-        source = _source(transformer, design, t, given)
-        out = _call(transformer, design, [noisy], t, given, given.text, source, ready)
+        seen = _source(transformer, design, t, given)
+        out = _call(transformer, design, [noisy], t, given, given.text, seen, ready)
     if not design.pixel_hidden:
         return out
-    return pixel_head.apply(out, given.source, given.rows, design.pixel_factor, design.pixel_hidden)
+    return pixel_head.apply(out, source, given.rows, design.pixel_factor, design.pixel_hidden)
 
 
 def source_keys_values(
     transformer: FluxTransformer2DModel, design: ModelConfig, t: Tensor, given: Conditions
 ) -> SourceKeysValues:
     """Run the source tokens alone (they see source and relation only) and record every block's keys and values."""
+    batch = given.source.shape[0]
+    given, t = replace(given, pooled=given.pooled[:batch], text=given.text[:batch]), t[:batch]
     recorder = SourceRecorder(_room(transformer, design, given.source))
     t = torch.zeros_like(t) if design.source_time == "clean" else t
     _call(transformer, design, [given.source], t, given, given.text[:, :0], recorder)

@@ -154,7 +154,7 @@ def edited_tokens(
 ) -> list[Tensor]:
     """The tokens (1, L, C) of every item's picture, in order."""
     device, dtype = pipe._execution_device, pipe.transformer.dtype
-    draws = [_draw(pipe, item, device, dtype) for item in items]
+    draws = _draws(pipe, items, device, dtype)
     groups = grouped(draws)
     text, pooled = (value.to(device, dtype) for value in encoded)
     tokens: list[Tensor] = [draw.start for draw in draws]
@@ -162,9 +162,11 @@ def edited_tokens(
         for group in groups:
             members = [draws[number] for number in group]
             first, sources = members[0], [draw.item.source for draw in members]
+            # Several results of one source: it is seen once for all of them.
+            seen = members[:1] if all(draw.source is first.source for draw in members) else members
             times = set_times(pipe.scheduler, run.shift_tokens, run.steps, first.rows * first.columns, device)
             given = Conditions(
-                source=torch.cat([draw.source for draw in members]),
+                source=torch.cat([draw.source for draw in seen]),
                 rows=first.rows,
                 columns=first.columns,
                 text=text[sources],
@@ -181,19 +183,32 @@ def edited_tokens(
     return tokens
 
 
-def _draw(pipe: Any, item: Item, device: torch.device, dtype: torch.dtype) -> Draw:
-    """Encode an item's source and draw its start; a posterior sample comes before the noise, as published."""
-    pixels = to_tensor(item.fit.image).to(device)
-    source = encode_pictures(pipe.vae, pixels, pipe.design.source_latents, item.generator).to(dtype)
-    rows, columns = source.shape[2] // 2, source.shape[3] // 2
-    packed = pack(source)
+def _draws(pipe: Any, items: Sequence[Item], device: torch.device, dtype: torch.dtype) -> list[Draw]:
+    """What every item starts from; a source whose latents are not drawn is encoded once for all its results."""
+    kept: dict[int, Tensor] = {}
+    draws = []
+    for item in items:
+        source = kept.get(item.source)
+        if source is None:
+            # A posterior sample comes before the noise, as published.
+            pixels = to_tensor(item.fit.image).to(device)
+            source = pack(encode_pictures(pipe.vae, pixels, pipe.design.source_latents, item.generator).to(dtype))
+        if pipe.design.source_latents == "mode":
+            kept[item.source] = source
+        draws.append(_draw(pipe, item, source))
+    return draws
+
+
+def _draw(pipe: Any, item: Item, source: Tensor) -> Draw:
+    columns, rows = (side // pipe.multiple for side in item.fit.image.size)
     if item.latents is not None:
-        start = item.latents.to(device, dtype)
+        start = item.latents.to(source)
     elif pipe.design.start == "source":
-        start = packed
+        start = source
     else:
-        start = pack(randn_tensor(source.shape, generator=item.generator, device=device, dtype=dtype))
-    return Draw(item, packed, start, rows, columns)
+        shape = (1, pipe.design.token_channels // 4, 2 * rows, 2 * columns)
+        start = pack(randn_tensor(shape, generator=item.generator, device=source.device, dtype=source.dtype))
+    return Draw(item, source, start, rows, columns)
 
 
 def denoise(pipe: Any, latents: Tensor, phases: Phases, times: Tensor, run: Run, bar: Any) -> Tensor:
@@ -237,6 +252,8 @@ def _after_step(pipe: Any, step: int, time: Tensor, latents: Tensor, phases: Pha
     changed = run.callback(pipe, step, time, {name: tensors[name] for name in run.tensor_inputs}) or {}
     fields = {"prompt_embeds": "text", "pooled_prompt_embeds": "pooled"}
     others = {fields[name]: new for name, new in changed.items() if name in fields and new is not tensors[name]}
+    if "pooled" in others:
+        others["source"] = now.source.expand(len(latents), -1, -1)  # with a text each, it is seen with each
     if others:
         phases.change(**others)
         _prepare(pipe, phases, pipe.scheduler.timesteps)

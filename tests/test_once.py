@@ -1,0 +1,119 @@
+"""What does not change on the way is computed once, and the loop never waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from pipelines import DESIGNS, edit, largest, pipeline, relation, source
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from relation_adapter.model import step_tables
+
+
+class Waits(TorchDispatchMode):
+    """Counts the calls for which the host would have to wait: a value of a tensor is asked for."""
+
+    asked: int = 0
+    watching: bool = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.__name__.partition(".")[0]
+        self.asked += self.watching and name in ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "item")
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_between_two_steps_nothing_waits_for_the_device(name: str) -> None:
+    pipe = pipeline(name)
+    with Waits() as waits:
+        assert torch.ones(1).item() == 1 and waits.asked == 0
+        waits.watching = True
+        assert torch.ones(1).item() == 1 and waits.asked == 1  # it does see them
+        waits.asked, waits.watching = 0, False
+
+        def watch(_: Any, step: int, *__: Any) -> dict[str, Any]:
+            waits.watching = step < 3
+            return {}
+
+        edit(pipe, relation=relation(name), num_inference_steps=4, callback_on_step_end=watch)
+    assert waits.asked == 0
+
+
+@pytest.fixture
+def counts() -> Iterator[dict[str, int]]:
+    """How often modules of a kind ran."""
+    counted: dict[str, int] = {}
+
+    def count(module: Any, _: Any) -> None:
+        kind = type(module).__name__
+        counted[kind] = counted.get(kind, 0) + 1
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    yield counted
+    handle.remove()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_modulations_of_all_steps_are_one_product_and_the_stock_ones(name: str, counts: dict[str, int]) -> None:
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 5}
+    embedded = {"_TimeText", "_TimeGuidanceText"}
+    few = edit(pipe, **given)
+    # The transformer asks at every call, and is given what is ready: one product, and one of a source that runs alone.
+    widths: list[int] = []
+    linear = pipe.transformer.norm_out.linear
+    linear.register_forward_hook(lambda _, taken, __: widths.append(taken[0].shape[0]) if is_narrow(taken) else None)
+
+    def is_narrow(taken: Any) -> bool:
+        return taken[0].shape[-1] == linear.in_features
+
+    edit(pipe, **given)
+    isolated = pipe.design.source_attention == "isolated"
+    assert sorted(widths) == [1] * isolated + [5]
+    assert sum(counts.get(kind, 0) for kind in embedded) > 0
+    step_tables.take_away(pipe.transformer)
+    widths.clear()
+    assert largest(edit(pipe, **given), few) <= 1e-5
+    assert widths == [1] * (5 + isolated)
+
+
+def test_a_table_of_positions_is_made_once_for_a_size() -> None:
+    pipe, given = pipeline("directed"), {"relation": relation("directed"), "num_inference_steps": 3}
+    step_tables._table.cache_clear()
+    edit(pipe, **given)
+    made = step_tables._table.cache_info().misses
+    edit(pipe, seed=5, **given)
+    assert step_tables._table.cache_info().misses == made == 1
+
+
+@pytest.mark.parametrize("name", ["directed", "mini"])
+def test_several_seeds_of_one_source_see_it_once(name: str) -> None:
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 2}
+    batches: list[tuple[int, int]] = []
+    pipe.transformer.x_embedder.register_forward_hook(lambda _, taken, __: batches.append(taken[0].shape[0]))
+    encoded: list[int] = []
+    encode = pipe.vae.encode
+    pipe.vae.encode = lambda pixels: encoded.append(len(pixels)) or encode(pixels)
+    three = edit(pipe, num_images_per_prompt=3, seed=[4, 5, 6], **given)
+    assert batches == [1, 3, 3] and encoded == [1]
+    for row, seed in enumerate((4, 5, 6)):
+        assert largest(three[row : row + 1], edit(pipe, seed=seed, **given)) <= 1e-5
+    batches.clear()
+    edit(pipe, image=[source(0), source(1)], **given)
+    assert batches == [2, 2, 2]
+
+
+def test_several_seeds_of_one_source_take_new_text_on_the_way() -> None:
+    """Each result may be given a text of its own by a callback; the source is then seen with each."""
+    pipe, given = pipeline("directed"), {"relation": relation("directed"), "num_inference_steps": 2}
+    text, pooled = (torch.cat([one, -one]) for one in pipe.encode_prompt("red"))
+
+    def change(_: Any, step: int, *__: Any) -> dict[str, Any]:
+        return {"prompt_embeds": text, "pooled_prompt_embeds": pooled} if step == 0 else {}
+
+    both = edit(pipe, num_images_per_prompt=2, seed=[4, 4], callback_on_step_end=change, **given)
+    assert largest(both[:1], both[1:]) > 1e-4
+    listed = edit(pipe, image=[source()] * 2, seed=[4, 4], callback_on_step_end=change, **given)
+    assert largest(both, listed) <= 1e-5
