@@ -120,7 +120,11 @@ def model(name: str, options: argparse.Namespace) -> Components:
         num_attention_heads=options.heads,
         joint_attention_dim=options.heads * 128,
     )
-    small = {"token_dim": token_dim(name, options), "feature_dim": 64, "num_tokens": 0 if name == "directed" else 128}
+    small: dict[str, Any] = {
+        "token_dim": token_dim(name, options),
+        "feature_dim": 64,
+        "num_tokens": 0 if name == "directed" else 128,
+    }
     if name == "directed":
         small |= {"resampler_layers": 1, "resampler_heads": options.heads}
     components = build(replace(design, transformer=shape, **small), seed=0)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pipelines import DESIGNS, edit, largest, pipeline, relation, source
+from tiny_edits import lora_state
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from relation_adapter.errors import UsageError
 from relation_adapter.model import step_tables
 
 
@@ -117,3 +120,34 @@ def test_several_seeds_of_one_source_take_new_text_on_the_way() -> None:
     assert largest(both[:1], both[1:]) > 1e-4
     listed = edit(pipe, image=[source()] * 2, seed=[4, 4], callback_on_step_end=change, **given)
     assert largest(both, listed) <= 1e-5
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_fused_projections_are_one_product_of_the_same_weights(name: str) -> None:
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 2}
+    apart = edit(pipe, **given)
+    pipe.fuse_qkv_projections()
+    pipe.transformer.single_transformer_blocks[0].attn.to_q.register_forward_hook(lambda *_: pytest.fail("three"))
+    assert largest(edit(pipe, **given), apart) <= 1e-5
+    attn = pipe.transformer.transformer_blocks[0].attn
+    assert attn.to_k.weight.untyped_storage().data_ptr() == attn.to_qkv.weight.untyped_storage().data_ptr()
+
+
+def test_loras_and_fused_projections_do_not_pass_over_each_other(tmp_path: Path) -> None:
+    pipe = pipeline("published")
+    pipe.fuse_qkv_projections()
+    with pytest.raises(UsageError, match="unfuse_qkv_projections before you save"):
+        pipe.save_pretrained(tmp_path / "model")
+    with pytest.raises(UsageError, match="unfuse_qkv_projections first"):
+        pipe.load_lora_weights(lora_state(pipe))
+    pipe.unfuse_qkv_projections()
+    plain = edit(pipe, relation=relation("published"))
+    pipe.load_lora_weights(lora_state(pipe))
+    changed = edit(pipe, relation=relation("published"))
+    assert largest(changed, plain) > 1e-4
+    with pytest.raises(UsageError, match="fuse_lora and unload_lora_weights first"):
+        pipe.fuse_qkv_projections()
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+    pipe.fuse_qkv_projections()
+    assert largest(edit(pipe, relation=relation("published")), changed) <= 1e-4

@@ -86,9 +86,10 @@ def rotary(transformer: Any, rows: int, columns: int, cloned: bool, like: Tensor
     embed = transformer.pos_embed
     if not isinstance(embed, _PosEmbed):
         return cloned_ids(rows, columns, like.device) if cloned else position_ids(rows, columns, like.device)
+    make = _table if type(like) is Tensor else _table.__wrapped__  # tensors that only pretend, to count, are not kept
     # What is made under inference mode is no use where there are gradients, so the mode is a part of the key.
     shape = (embed.theta, tuple(embed.axes_dim), torch.is_inference_mode_enabled())
-    return _table(rows, columns, cloned, like.device, *shape)
+    return make(rows, columns, cloned, like.device, *shape)
 
 
 @lru_cache(SIZES)
@@ -113,7 +114,7 @@ def modulations(transformer: Any, times: Tensor, guidance: float | None, pooled:
     None where it cannot be: weights that come only with their block, blocks that are compiled (they make their own as
     fast), LoRAs on modulations. Times are rounded as the stock transformer rounds them.
     """
-    if not _ready(transformer):
+    if not _ready(transformer, pooled):
         return None
     steps, batch = len(times), pooled.shape[0]
     t = times.repeat_interleave(batch).to(pooled.dtype) * 1000
@@ -122,16 +123,17 @@ def modulations(transformer: Any, times: Tensor, guidance: float | None, pooled:
     return torch.cat([norm.linear(embedded) for norm in _norms(transformer)], dim=-1).unflatten(0, (steps, batch))
 
 
-def _ready(transformer: Any) -> bool:
+def _ready(transformer: Any, like: Tensor) -> bool:
     blocks, parts = [*transformer.transformer_blocks, *transformer.single_transformer_blocks], _parts(transformer)
-    if any(block._compiled_call_impl is not None for block in blocks):
+    if any(block._compiled_call_impl is not None for block in blocks) or any(
+        type(part) not in _STOCK for part in parts
+    ):
         return False
-    return all(type(part) in _STOCK for part in parts) and not any(map(_hooked, [transformer, *blocks, *parts]))
-
-
-def _hooked(module: Any) -> bool:
-    return hasattr(module, "_hf_hook") or bool(
-        getattr(module, "_diffusers_hook", None) and module._diffusers_hook.hooks
+    weights = (weight for part in parts for weight in part.parameters())
+    # Offloaded, quantised or spread over processes, they are something else until their block runs.
+    return all(
+        type(one) is nn.Parameter and one.numel() and (one.device, one.dtype) == (like.device, like.dtype)
+        for one in weights
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from diffusers import DiffusionPipeline
 
 from relation_adapter.errors import UsageError
+from relation_adapter.model.attention import has_fused_projections
 from relation_adapter.model.lora import lora_names
 from relation_adapter.pipeline.card import write_card
 from relation_adapter.pipeline.load import casting
@@ -23,12 +24,14 @@ class SavingPipeline(DiffusionPipeline):
     transformer: Any
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **options: Any) -> None:
-        """Save as any diffusers pipeline, with a model card. Raises UsageError while the transformer has LoRAs."""
+        """Save as any diffusers pipeline, with a model card. Raises UsageError while it has LoRAs, or is fused."""
         if names := lora_names(self.transformer):
             raise UsageError(
                 f"LoRA {', '.join(names)} is attached, and would leave a folder that does not load; save_lora_weights "
                 "keeps it, unload_lora_weights takes it away, fuse_lora before that makes it part of the model"
             )
+        if has_fused_projections(self.transformer):
+            raise UsageError("Projections are fused, which no folder holds; unfuse_qkv_projections before you save")
         super().save_pretrained(save_directory, *args, **options)
         self._write_card(save_directory)
 
