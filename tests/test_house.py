@@ -22,6 +22,7 @@ CODE = [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "examp
 LAYERS = (
     {
         "errors",
+        "stores",
         "files",
         "header",
         "hub",

@@ -7,10 +7,12 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from relation_adapter import stores
 from relation_adapter.errors import UsageError
 
 if sys.platform == "win32":
@@ -28,9 +30,16 @@ SHIPPED = {"mini": Path(__file__).parent / "weights" / "mini.safetensors"}
 def writing_whole(path: Path) -> Iterator[Path]:
     """Yield the path of a new file beside `path` to write to; once the block ends it is renamed over `path`.
 
-    Missing parent folders are created. A kill, an error or a full disk leaves the old file, or none, never a part of
+    In a store (`stores`) it is a file of this disk, which is then put there in one piece. Missing parent folders are
+    created. A kill, an error or a full disk leaves the old file, or none, never a part of
     the new one. Raises OSError.
     """
+    if stores.address(path) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / path.name
+            yield part
+            stores.put_file(path, part)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.parent / f".{secrets.token_hex(8)}{PART_SUFFIX}"
     try:
@@ -48,6 +57,9 @@ def writing_whole(path: Path) -> Iterator[Path]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all (`writing_whole`). Raises OSError."""
+    if stores.address(path) is not None:
+        stores.put(path, data)
+        return
     with writing_whole(path) as part:
         part.write_bytes(data)
 
@@ -75,6 +87,8 @@ def part_folder(path: Path) -> Path:
 
 def remove_parts(folder: Path) -> None:
     """Remove the temporary files that a killed writer left in `folder`; only while no other process writes there."""
+    if stores.address(folder) is not None:  # what is put there in one piece leaves no parts
+        return
     for part in folder.glob(f".*{PART_SUFFIX}"):
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
@@ -82,9 +96,14 @@ def remove_parts(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def seen(folder: Path) -> bool:
+    """Whether a folder is there; in a store any is."""
+    return stores.address(folder) is not None or folder.is_dir()
+
+
 def file_sum(path: Path) -> str:
     """The SHA-256 of a file. Raises OSError."""
-    with path.open("rb") as file:
+    with stores.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -99,8 +118,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
     """Hold `folder`, made where it is missing, for this process.
 
     The system lets go of the lock when the process ends, however it ends. Raises UsageError where the folder cannot be
-    made or another process holds it.
+    made or another process holds it. A store knows no locks: there it is for the user to see to that.
     """
+    if stores.address(folder) is not None:
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK_NAME).open("a+b")

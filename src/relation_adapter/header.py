@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relation_adapter import stores
 from relation_adapter.errors import WeightsError
 from relation_adapter.files import reason
 
@@ -43,8 +44,9 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of a safetensors file. Raises WeightsError on a file that is none or is cut short."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with stores.opened(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             start = file.read(8)
             length = int.from_bytes(start, "little")
             if size == 0:

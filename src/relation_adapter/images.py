@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from relation_adapter import stores
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import reason, write_whole
 
@@ -72,14 +73,14 @@ def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
 @contextmanager
 def _opening(path: str | os.PathLike[str], max_pixels: int) -> Iterator[Image.Image]:
     """The picture of a file, its header read and its size checked; whatever goes wrong meanwhile is a PictureError."""
-    name = _checked_name(path)
+    name, data = _checked(Path(path))
     Image.init()  # Fills Image.OPEN; without it a format is known only once another picture has needed it.
     formats = [known for known in READ_FORMATS if known in Image.OPEN]
     try:
         # Pillow warns of large pictures and odd metadata; the limit here is ours, odd metadata no user's concern.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=formats) as image:
+            with Image.open(path if data is None else io.BytesIO(data), formats=formats) as image:
                 _check_pixels(name, image.size, max_pixels)
                 yield image
     except PictureError:
@@ -286,10 +287,12 @@ def picture_of_strips(strips: Iterator[Unit]) -> Image.Image:
     return Image.fromarray(np.concatenate([np.rint(strip * 255).astype(np.uint8) for strip in strips]))
 
 
-def _checked_name(path: str | os.PathLike[str]) -> str:
-    """The path as one line for messages, once a non-empty regular file is known to be there."""
+def _checked(path: Path) -> tuple[str, bytes | None]:
+    """The path as one line for messages, once a non-empty regular file is known to be there; of one in a store, all."""
     name = " ".join(str(path).split())
     try:
+        if stores.address(path) is not None:
+            return name, stores.read(path)
         status = os.stat(path)
     except FileNotFoundError as error:
         raise PictureError(f"{name}: no such file; check the path") from error
@@ -301,7 +304,7 @@ def _checked_name(path: str | os.PathLike[str]) -> str:
         raise PictureError(f"{name}: is not a regular file; give a picture file")
     if status.st_size == 0:
         raise PictureError(f"{name}: is empty (0 bytes); copy it again")
-    return name
+    return name, None
 
 
 def _check_pixels(name: str, size: Size, max_pixels: int) -> None:

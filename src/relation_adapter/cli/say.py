@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 
+from relation_adapter.stores import shown
+
 PROGRAM = "relation-adapter"
 # diffusers loads the packages of quantised weights wherever they are installed, and they report what they do not use.
 REPORTING = ("torchao", "bitsandbytes", "diffusers.quantizers", "torch.utils._pytree")
@@ -18,7 +20,7 @@ NOISY = r"(torch|diffusers|transformers|huggingface_hub|accelerate|peft|safetens
 
 def say(text: str) -> None:
     """One line on stderr, above a progress bar where one is shown."""
-    line = f"{PROGRAM}: {' '.join(text.splitlines())}"
+    line = f"{PROGRAM}: {shown(' '.join(text.splitlines()))}"
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
     else:
@@ -31,7 +33,7 @@ def result(text: object) -> None:
         # A file name may hold bytes that are no text; they go out as they came in.
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        print(text, flush=True)
+        print(shown(str(text)), flush=True)
     except BrokenPipeError:
         # The reader (`head`, `less`) has what it wanted; edits that are still to make go on all the same.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from relation_adapter import stores
 from relation_adapter.data.cache_old import OldShards, part_of
 from relation_adapter.data.cache_plan import Encoders, Plan, Shard, entry, make_plan, opened
 from relation_adapter.data.cached import (
@@ -36,7 +37,7 @@ from relation_adapter.data.rows import write_lines
 from relation_adapter.data.schema import Quad
 from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import InputError, PictureError, UsageError, WeightsError
-from relation_adapter.files import file_sum, locked_folder, reason, remove_parts, write_whole, writing_whole
+from relation_adapter.files import file_sum, locked_folder, reason, remove_parts, seen, write_whole, writing_whole
 from relation_adapter.header import read_header
 from relation_adapter.images import Size, open_picture
 
@@ -88,7 +89,7 @@ def write_cache(
     """
     options = options or CacheOptions()
     with locked_folder(folder):
-        if (folder / MANIFEST_NAME).exists():
+        if stores.is_file(folder / MANIFEST_NAME):
             read_manifest(folder)
         remove_parts(folder)
         plan = make_plan(quads, encoders, spread or serially)
@@ -117,7 +118,7 @@ def _heard(brought: Iterable[_Brought], progress: Callable[[int], None]) -> Iter
 
 def _far_writer(folder: Path, make: Callable[[], Encoders] | None, options: CacheOptions) -> _Writer:
     assert make is not None
-    if not folder.is_dir():
+    if not seen(folder):
         raise UsageError(f"{folder}: a worker does not see it; give a folder on a disk that all machines share")
     return _Writer(folder, make(), options, lambda _: None)
 
@@ -210,9 +211,9 @@ def _finish(folder: Path, brought: Sequence[_Brought], encoders: Encoders, quads
         "shards": sums,
     }
     _save(folder / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True).encode())
-    for path in folder.glob("*.safetensors"):
+    for path in (folder / name for name in stores.names(folder) if name.endswith(".safetensors")):
         if path.stem not in sums and _is_ours(path):
-            path.unlink()
+            stores.remove(path)
 
 
 def _encoded(
@@ -265,6 +266,8 @@ def _is_ours(path: Path) -> bool:
 
 def _check_room(plan: Plan, folder: Path) -> None:
     """Raise UsageError where what is still to be written does not fit on the disk."""
+    if stores.address(folder) is not None:
+        return
     there = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     needs, free = sum(plan.bytes().values()) - there, shutil.disk_usage(folder).free
     if needs > free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from relation_adapter import stores
 from relation_adapter.data.cache_plan import Encoders, Shard
 from relation_adapter.data.cached import shard_metadata, shard_path
 from relation_adapter.errors import WeightsError
@@ -24,14 +26,15 @@ class OldShards:
     def __init__(self, folder: Path, encoders: Encoders, sums: Mapping[str, str]) -> None:
         self.folder, self.encoders, self.sums = folder, encoders, dict(sums)
         self.names: dict[str, list[str]] = {}
-        for path in sorted(folder.glob("*-of-*.safetensors")):
-            self.names.setdefault(part_of(path.stem)[0], []).append(path.stem)
+        for stem in sorted(Path(name).stem for name in stores.names(folder) if name.endswith(".safetensors")):
+            if "-of-" in stem:
+                self.names.setdefault(part_of(stem)[0], []).append(stem)
         self.header = lru_cache(maxsize=64)(self._header)
 
     def _header(self, name: str) -> dict[str, Any] | None:
         """What a shard says of itself; None where it is not there, damaged, or of other encoders."""
         path = shard_path(self.folder, name)
-        if name in self.sums and path.exists() and self.sums[name] != file_sum(path):
+        if name in self.sums and stores.is_file(path) and self.sums[name] != file_sum(path):
             return None
         return _usable(path, self.encoders)
 
@@ -44,10 +47,19 @@ class OldShards:
                 continue
             wanted = [(number, key) for number, key in enumerate(header["keys"]) if key in shard.wanted]
             if wanted:
-                tensors = load_file(shard_path(self.folder, name))
+                tensors = _tensors(shard_path(self.folder, name))
                 # Copies: the file may be replaced while they are in use.
                 found |= {key: {k: v[number].clone() for k, v in tensors.items()} for number, key in wanted}
         return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if stores.address(path) is None:
+        return load_file(path)
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / path.name
+        stores.fetch(path, local)
+        return load_file(local)
 
 
 def part_of(name: str) -> tuple[str, int, int]:

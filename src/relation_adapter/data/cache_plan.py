@@ -20,6 +20,7 @@ from typing import Any, Literal
 from PIL import Image
 from torch import Tensor, dtype
 
+from relation_adapter import stores
 from relation_adapter.data.buckets import Buckets, alike, fill
 from relation_adapter.data.schema import Quad, pictures_of
 from relation_adapter.data.spread import Spread, serially
@@ -138,7 +139,7 @@ def text_key(text: str) -> str:
 def file_key(path: Path) -> str:
     """The key of a picture: of its file's bytes. Raises PictureError."""
     try:
-        with path.open("rb") as file:
+        with stores.opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:KEY_DIGITS]
     except OSError as error:
         raise PictureError(f"{path}: cannot be read ({reason(error)}); check the path and its permissions") from error

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from relation_adapter import stores
 from relation_adapter.data.cache_plan import CacheRow, entry, text_key
 from relation_adapter.data.passes import FIELDS, quad_numbers
 from relation_adapter.errors import InputError, UsageError, WeightsError
@@ -183,7 +184,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """What a cache says of itself. Raises InputError where there is none, or it is of another form."""
     path = folder / MANIFEST_NAME
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(stores.read(path))
         if manifest["format"] != FORMAT:
             raise ValueError("another form")
         version = manifest["version"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from relation_adapter import stores
 from relation_adapter.data.rows import Links, known_keys, lines, shown, write_lines, written
 from relation_adapter.data.schema import Category, Split, field_value, pictures_of
 from relation_adapter.errors import QuadsError
@@ -45,7 +46,7 @@ def read_pairs(path: str | os.PathLike[str]) -> Iterator[PairRow]:
     path = Path(path)
     links, empty = Links(path.parent), True
     try:
-        with path.open("rb") as file:
+        with stores.opened(path) as file:
             for where, item in lines(path, file):
                 empty = False
                 row = pair_row(where, item, path.parent)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from relation_adapter import stores
 from relation_adapter.data.rows import (
     Links,
     inside,
@@ -63,7 +64,7 @@ def iter_quads(path: str | os.PathLike[str], with_pictures: bool = False, refuse
     path, empty = Path(path), True
     links = Links(path.parent) if refuse_links else None
     try:
-        with path.open("rb") as file:
+        with stores.opened(path) as file:
             is_array = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
             file.seek(0)
             items = _array(path, file.read()) if is_array else lines(path, file)

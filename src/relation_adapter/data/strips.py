@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from relation_adapter import stores
 from relation_adapter.contact_sheet import contact_sheet
 from relation_adapter.errors import PictureError
 from relation_adapter.files import reason
@@ -57,7 +58,7 @@ def pictures_hash(files: Sequence[Path], form: str, side: int) -> str:
     total = hashlib.sha256(f"{form} {side}".encode())
     for path in files:
         try:
-            with path.open("rb") as file:
+            with stores.opened(path) as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise PictureError(f"{path}: cannot be read ({reason(error)}); check the path") from error

@@ -6,19 +6,20 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from relation_adapter import stores
 from relation_adapter.data.schema import PICTURES, Quad, read_quads
 from relation_adapter.data.spread import Spread
 from relation_adapter.editor import Editor, EditRequest, EditResult, begin
 from relation_adapter.errors import InputError, UsageError
-from relation_adapter.evaluate.rows import ROWS_NAME, Row, append_row, open_rows, read_rows, row_key, write_rows
-from relation_adapter.files import locked_folder, reason, remove_parts
+from relation_adapter.evaluate.rows import Row, append_row, has_rows, open_rows, read_rows, row_key, write_rows
+from relation_adapter.files import locked_folder, reason, remove_parts, seen
 from relation_adapter.images import open_picture, save_picture, to_rgb
 from relation_adapter.overlap import overlapped
 
@@ -124,7 +125,7 @@ class Edits:
     """What a worker does: edit after edit, by an editor of its own."""
 
     def __init__(self, make: Callable[[], Editor], name: str, folder: Path) -> None:
-        if not folder.is_dir():
+        if not seen(folder):
             raise UsageError(f"{folder}: a worker does not see it; give a folder on a disk that all machines share")
         self.editor, self.folder = make(), folder
         if self.editor.name != name:
@@ -191,7 +192,13 @@ def _plan(index: int, quad: Quad, model: str, seed: int, folder: Path) -> Row:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`; links in folder names are followed first, as `..` would."""
+    """`path` as seen from `folder`; links in folder names are followed first, as `..` would.
+
+    Of a store and a disk one sees the other by its whole name alone.
+    """
+    place = stores.address(path)
+    if (place is None) != (stores.address(folder) is None):
+        return place or Path(os.path.realpath(path)).as_posix()
     real = Path(os.path.realpath(path.parent)) / path.name
     return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
 
@@ -201,9 +208,9 @@ def _slug(text: str) -> str:
     return re.sub(r"[\W_]+", "-", text).strip("-")[:24]
 
 
-def _finished(row: Row, folder: Path) -> bool:
+def _finished(row: Row, there: Container[str]) -> bool:
     output = row.get("output")
-    return row.get("error") is None and isinstance(output, str) and (folder / output).is_file()
+    return row.get("error") is None and isinstance(output, str) and output in there
 
 
 def _resume(folder: Path, plans: list[Row]) -> set[int]:
@@ -213,10 +220,10 @@ def _resume(folder: Path, plans: list[Row]) -> set[int]:
     """
     earlier = _earlier(folder, plans)
     write_rows(folder, list(earlier.values()))
-    finished = set()
+    finished, there = set(), stores.names(folder)
     for index, plan in enumerate(plans):
         row = earlier.get(row_key(plan))
-        if row is not None and _finished(row, folder):
+        if row is not None and _finished(row, there):
             plans[index] = row
             finished.add(index)
     return finished
@@ -224,7 +231,7 @@ def _resume(folder: Path, plans: list[Row]) -> set[int]:
 
 def _earlier(folder: Path, plans: Sequence[Row]) -> dict[str, Row]:
     """Rows of earlier calls by key, the latest of each; refuses finished rows that are not of this batch."""
-    if not (folder / ROWS_NAME).exists():
+    if not has_rows(folder):
         return {}
     outputs = {row_key(plan): plan["output"] for plan in plans}
     rows: dict[str, Row] = {}

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from relation_adapter import stores
 from relation_adapter.errors import InputError, UsageError
 from relation_adapter.evaluate.rows import Row, absolute_rows, read_rows, write_rows
 from relation_adapter.evaluate.stats import quad_key
@@ -54,7 +55,7 @@ def seen_from(path: str | os.PathLike[str], folder: Path) -> str:
 def claim(out: Path, head: Head) -> None:
     """Say in the folder whose scores it will hold. Raises UsageError where it holds others."""
     path = out / HEAD
-    if path.exists():
+    if stores.is_file(path):
         found, wanted = asdict(read_head(out)), asdict(head)
         for name, value in wanted.items():
             if found[name] != value:
@@ -72,7 +73,7 @@ def read_head(folder: Path) -> Head:
     """Who judged. Raises InputError."""
     path = folder / HEAD
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(stores.read(path))
         return Head(**values | {"folders": tuple(values["folders"])})
     except FileNotFoundError as error:
         raise InputError(f"{folder}: nothing was judged into this folder; run `evaluate judge -o {folder}`") from error

@@ -13,8 +13,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from relation_adapter import stores
 from relation_adapter.data.schema import PICTURES, Quad
 from relation_adapter.errors import InputError
+from relation_adapter.evaluate.row_parts import Parts, read_parts, remove_row_parts
 from relation_adapter.files import reason, write_whole
 
 Row = dict[str, Any]
@@ -26,7 +28,7 @@ def read_rows(folder: str | os.PathLike[str], name: str = ROWS_NAME) -> list[Row
     """The rows of a folder in file order, without a last line torn by a kill. Raises InputError on other bad lines."""
     path = Path(folder) / name
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = (stores.read(path) if stores.address(path) is None else read_parts(path)).split(b"\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}); run the batch into this folder first") from error
     rows: list[Row] = []
@@ -42,6 +44,11 @@ def read_rows(folder: str | os.PathLike[str], name: str = ROWS_NAME) -> list[Row
         if row is not None:
             rows.append(row)
     return rows
+
+
+def has_rows(folder: Path) -> bool:
+    """Whether a batch was begun in a folder."""
+    return any(name.startswith(ROWS_NAME) for name in stores.names(folder))
 
 
 def latest_rows(folder: str | os.PathLike[str]) -> list[Row]:
@@ -65,18 +72,23 @@ def row_key(row: Mapping[str, Any]) -> str:
     return json.dumps([row.get(name) for name in names])
 
 
-def open_rows(folder: Path) -> FileIO:
+def open_rows(folder: Path) -> FileIO | Parts:
     """The rows to append to. Raises InputError when the disk refuses."""
     try:
+        if stores.address(folder) is not None:
+            return Parts(folder / ROWS_NAME)
         # Unbuffered: a buffer that a full disk refused would be written, and refused, once more on close.
         return (folder / ROWS_NAME).open("ab", buffering=0)
     except OSError as error:
         raise _refused(folder / ROWS_NAME, error) from error
 
 
-def append_row(file: FileIO, row: Row) -> None:
-    """Add one line that survives a kill right after this call."""
+def append_row(file: FileIO | Parts, row: Row) -> None:
+    """Add one line that survives a kill right after this call, or in a store (`row_parts`) soon after."""
     try:
+        if isinstance(file, Parts):
+            file.add(_encoded(row))
+            return
         rest = memoryview(_encoded(row))
         while rest:
             rest = rest[file.write(rest) :]
@@ -89,6 +101,7 @@ def write_rows(folder: Path, rows: Sequence[Row], name: str = ROWS_NAME) -> None
     """All rows, whole or not at all. Raises InputError when the disk refuses."""
     try:
         write_whole(folder / name, b"".join(map(_encoded, rows)))
+        remove_row_parts(folder / name)
     except OSError as error:
         raise _refused(folder / name, error) from error
 
@@ -97,7 +110,7 @@ def read_how(folder: Path) -> dict[str, str]:
     """How every column of a batch was made, as far as that is known. Raises InputError on a damaged file."""
     path = folder / HOW_NAME
     try:
-        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+        return dict(json.loads(stores.read(path))) if stores.is_file(path) else {}
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
 

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from relation_adapter import stores
 from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import InputError, MissingExtraError, PictureError
 from relation_adapter.evaluate.networks import Networks, device
 from relation_adapter.evaluate.rows import Row, absolute_rows
-from relation_adapter.files import locked_folder, reason, remove_parts, write_whole
+from relation_adapter.files import locked_folder, reason, remove_parts, seen, write_whole
 from relation_adapter.images import open_picture
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def read_sets(folder: Path) -> dict[str, Any]:
     """What `score_sets` wrote, {} where it wrote nothing. Raises InputError on a damaged file."""
     path = folder / SETS_NAME
     try:
-        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+        return dict(json.loads(stores.read(path))) if stores.is_file(path) else {}
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}); remove it to score anew") from error
 
@@ -143,12 +144,12 @@ def _features(
     folder: Path, rows: Sequence[Row], make: Callable[[], _Seeing], spread: Spread, progress: Progress | None
 ) -> list[tuple[Features, Features]]:
     """What Inception sees of the output and of the target of every row."""
-    if (folder / FEATURES_NAME).is_dir():
+    if seen(folder / FEATURES_NAME):
         remove_parts(folder / FEATURES_NAME)
     found = []
     pairs = ((Path(row["output"]), Path(row["target"])) for row in rows)
-    for number, seen in enumerate(spread(partial(_Both, make), pairs, _lost, True), start=1):
-        found.append(seen)
+    for number, both in enumerate(spread(partial(_Both, make), pairs, _lost, True), start=1):
+        found.append(both)
         if progress is not None:
             progress(number, len(rows))
     return found
@@ -176,12 +177,12 @@ class _Seeing:
 
     def __call__(self, picture: Path) -> Features:
         try:
-            content = picture.read_bytes()
+            content = stores.read(picture)
         except OSError as error:
             raise PictureError(f"{picture}: cannot be read ({reason(error)}); make the batch again") from error
         kept = self._folder / f"{hashlib.sha256(self._how.encode() + content).hexdigest()[:32]}.npy"
-        if kept.exists():
-            return np.asarray(np.load(kept), dtype=np.float32)
+        if stores.is_file(kept):
+            return np.asarray(np.load(io.BytesIO(stores.read(kept))), dtype=np.float32)
         found, buffer = self._see(picture), io.BytesIO()
         np.save(buffer, found)
         _write(kept, buffer.getvalue())
