@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import relation_adapter
-from relation_adapter.cli import data_flags, evaluate_flags, flags, ray_flags, train_flags, ui_flags
+from relation_adapter.cli import data_flags, evaluate_flags, fast_flags, flags, ray_flags, train_flags, ui_flags
 from relation_adapter.cli.say import PROGRAM, quiet_libraries, say
 from relation_adapter.errors import RelationAdapterError
 
@@ -171,6 +171,7 @@ def _add_how(how: argparse._ActionsContainer) -> None:
         help="the tokens that the time shift counts; default: as the model was trained (published: both)",
     )
     _add_preparation(how)
+    fast_flags.add(how)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:

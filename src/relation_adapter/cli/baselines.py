@@ -17,6 +17,7 @@ _FLAGS = {
     "strength": (1.0, None),
     "strength_steps": (None, None),
     "best_of": (1, None),
+    "fast": (False, None),
     "shift_tokens": (None, None),
     "exemplar_preparation": (None, None),
     "image_encoder": (None, None),

@@ -33,6 +33,8 @@ def open_editor(options: Namespace, pairs: Sequence[Pair] | None) -> Editor:
     pipe = open_pipeline(options)
     pipe.set_progress_bar_config(disable=None, leave=False, unit="step")  # None: on a terminal
     _tell(pipe, options, with_pairs=pairs is not None)
+    if options.fast:
+        pipe.enable_fast()
     choices = _choices(options, pipe)
     name = _name(pipe, choices, options)
     from relation_adapter.pipeline import RelationEditor
@@ -61,11 +63,15 @@ def _choices(options: Namespace, pipe: RelationPipeline) -> dict[str, Any]:
 
 def _tell(pipe: RelationPipeline, options: Namespace, with_pairs: bool) -> None:
     """Say which flags have no effect on this model, or an effect that surprises. Raises UsageError on a useless one."""
+    from relation_adapter.pipeline import fast
+
     design = pipe.design
     if options.best_of > 1 and design.ignores_seed:
         raise UsageError(f"--best-of {options.best_of}: {options.model} makes the same of every seed; leave it out")
     if with_pairs and options.instruction and design.text == "none":
         say(f"note: {options.model} reads no text; --instruction has no effect")
+    if options.fast and options.steps is not None and options.steps <= fast.FULL_STEPS:
+        say(f"note: --fast leaves out some of more than {fast.FULL_STEPS} steps; at {options.steps} it has no effect")
     if options.guidance is not None and not design.transformer.guidance_embeds:
         say(f"note: {options.model} knows no guidance; --guidance has no effect")
     if isinstance(options.size, tuple) and options.size[0] * options.size[1] > FAR_FROM_NATIVE * design.native_area:
@@ -92,6 +98,8 @@ def _name(pipe: RelationPipeline, choices: Mapping[str, Any], options: Namespace
             parts.append(f"{flag.replace('_', '-')}={value}")
     if options.fuse_lora:
         parts.append("fused")
+    if options.fast:
+        parts.append("fast")
     if options.best_of > 1:
         parts.append(f"best-of={options.best_of}")
     return " ".join([f"{options.model}@{mark}", *parts])

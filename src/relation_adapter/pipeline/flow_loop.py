@@ -215,6 +215,7 @@ def denoise(pipe: Any, latents: Tensor, phases: Phases, times: Tensor, run: Run,
     """Euler steps from the start (B, L, C) at times (steps,); the callback may change what goes on after each one."""
     design: ModelConfig = pipe.adapter.design
     pipe._current_timestep = times[0]
+    _forget(pipe.transformer)  # what it keeps is of the group before
     # All before the first step: caches that skip parts of the transformer late on the way must not skip them here.
     for given in phases.all(len(times)) if design.reuses_source else ():
         _see_source(pipe.transformer, design, times[:1].expand(latents.shape[0]) / 1000, given)

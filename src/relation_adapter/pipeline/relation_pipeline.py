@@ -31,6 +31,7 @@ from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
+from relation_adapter.pipeline.fast import Fast
 from relation_adapter.pipeline.flow_loop import RelationStore, Run, edited_tokens, wanted_tensors
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
 from relation_adapter.pipeline.loras import Loras
@@ -41,7 +42,7 @@ from relation_adapter.pipeline.saving import SavingPipeline
 from relation_adapter.relation import Relation, check_fits, fingerprint, new_provenance
 
 
-class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement):
+class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement, Fast):
     """Edits pictures by example: `pipe(image=source, relation=pipe.encode_relation([(before, after)])).images[0]`.
 
     transformer, adapter, vae and scheduler are always there; the text encoders (CLIP, then T5) and the image encoder
@@ -240,7 +241,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         relation of another model; nothing has run by then.
         """
         run = Run(
-            steps=self.design.steps if num_inference_steps is None else num_inference_steps,
+            steps=self.default_steps if num_inference_steps is None else num_inference_steps,
             guidance=self.design.guidance if guidance_scale is None else guidance_scale,
             strength_steps=strength_steps,
             shift_tokens=request.shift_of(shift_tokens, self.design, self.scheduler),

@@ -1,0 +1,49 @@
+"""Faster edits that are not quite the exact ones; docs/speed.md has what they save and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import TaylorSeerCacheConfig
+
+from relation_adapter.errors import UsageError
+
+# Of 24 steps 12 are computed: the first six, then every third; between them the last two tell where the flow goes.
+FULL_STEPS, INTERVAL = 6, 3
+
+
+class Fast:
+    """The part of a `RelationPipeline` that trades exactness for time."""
+
+    adapter: Any
+    transformer: Any
+    _fast: bool = False
+
+    @property
+    def default_steps(self) -> int:
+        """Steps of a call that does not say."""
+        steps: int = self.adapter.design.steps
+        return max(1, steps // 2) if self._fast and steps <= FULL_STEPS else steps
+
+    def enable_fast(self) -> None:
+        """Edit faster, and not quite exactly, until `disable_fast`.
+
+        A design of few steps (`mini`) takes half of them. After FULL_STEPS a run computes every INTERVAL-th velocity
+        and tells the others from the two before (TaylorSeer, Liu et al. 2025, arXiv 2503.06923). Raises UsageError
+        where the transformer has a cache of the caller's.
+        """
+        if self._fast:
+            return
+        if self.transformer.is_cache_enabled:
+            raise UsageError("the transformer has a cache already; call its disable_cache first, or leave fast out")
+        kind = self.transformer.dtype
+        self.transformer.enable_cache(
+            TaylorSeerCacheConfig(INTERVAL, FULL_STEPS, max_order=1, taylor_factors_dtype=kind, use_lite_mode=True)
+        )
+        self._fast = True
+
+    def disable_fast(self) -> None:
+        """Edit exactly again."""
+        if self._fast:
+            self.transformer.disable_cache()
+            self._fast = False
