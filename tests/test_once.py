@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tiny_edits import lora_state
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relation_adapter.errors import UsageError
-from relation_adapter.model import step_tables
+from relation_adapter.model import attention, step_tables
 
 
 class Waits(TorchDispatchMode):
@@ -151,3 +152,28 @@ def test_loras_and_fused_projections_do_not_pass_over_each_other(tmp_path: Path)
     pipe.unload_lora_weights()
     pipe.fuse_qkv_projections()
     assert largest(edit(pipe, relation=relation("published")), changed) <= 1e-4
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_an_attention_back_end_of_choice_serves_base_source_and_relation(name: str) -> None:
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 2}
+    default = edit(pipe, **given)
+    pipe.transformer.set_attention_backend("_native_math")
+    called: list[Any] = []
+    with attention_calls(called):
+        assert largest(edit(pipe, **given), default) <= 1e-5
+    assert called and set(called) == {"_native_math"}
+
+
+@contextmanager
+def attention_calls(names: list[Any]) -> Iterator[None]:
+    """Take down the back end of every call."""
+    real = attention.dispatch_attention_fn
+
+    def watched(*args: Any, backend: Any = None, **options: Any) -> Any:
+        names.append(backend.value)
+        return real(*args, backend=backend, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "dispatch_attention_fn", watched)
+        yield
