@@ -208,6 +208,7 @@ _DIRECTED = ModelConfig(
     source_latents="mode",
     shift_tokens="noisy",
     text="optional",
+    text_length=128,
     keep_size=False,
 )
 
