@@ -129,14 +129,14 @@ def _components(plan: memory.MemoryPlan, device: torch.device, is_tiny: bool) ->
         shape = tiny_design("published").transformer if is_tiny else None
         with torch.device("meta"):
             quantised = build_transformer(shape) if shape else full_components(lora_rank=0).transformer
-        quantised = _quantise(_filled(quantised.to(torch.bfloat16), device), plan.quantization).to("cpu")
+        quantised = _quantise(filled(quantised.to(torch.bfloat16), device), plan.quantization).to("cpu")
     if is_tiny:
         return _tiny_components(quantised)
     with torch.device("meta"):
         components = full_components(lora_rank=0, transformer=quantised)
     for part in vars(components).values():
         if isinstance(part, nn.Module) and part is not quantised:
-            _filled(part, device if plan.placement == "resident" else torch.device("cpu"))
+            filled(part, device if plan.placement == "resident" else torch.device("cpu"))
     add_lora(components.transformer, LORA_RANK)
     return components
 
@@ -154,7 +154,7 @@ def _tiny_components(quantised: Any) -> Components:
 
 
 @torch.no_grad()
-def _filled(module: Any, device: torch.device) -> Any:
+def filled(module: Any, device: torch.device) -> Any:
     """A module on meta becomes one on the device with small random weights, fast: they repeat themselves."""
     module.to_empty(device=device)
     pool = torch.randn(POOL, device=device) * 0.02

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from full_model import quantised_transformer
-from full_size import GIB, _filled, _name
+from full_size import GIB, _name, filled
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -198,7 +198,7 @@ def parts_of(config: TrainConfig, device: torch.device | None = None) -> Compone
             shape, kind = config.model.transformer, config.quantization
             transformer = quantised_transformer(kind) if kind else build_transformer(shape)
         if device is not None:
-            _filled(transformer, device)
+            filled(transformer, device)
         with torch.device(device or "meta"):
             adapter = build_adapter(config.model, 0)
             adapter.attach(transformer)

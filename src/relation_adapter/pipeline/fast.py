@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers import TaylorSeerCacheConfig
 
 from relation_adapter.errors import UsageError
 
 # Of 24 steps 12 are computed: the first six, then every third; between them the last two tell where the flow goes.
 FULL_STEPS, INTERVAL = 6, 3
+
+
+def cache_config(dtype: torch.dtype) -> TaylorSeerCacheConfig:
+    """Of the transformer's output alone: the blocks do not run at all where it is foreseen."""
+    return TaylorSeerCacheConfig(INTERVAL, FULL_STEPS, max_order=1, taylor_factors_dtype=dtype, use_lite_mode=True)
 
 
 class Fast:
@@ -36,10 +42,7 @@ class Fast:
             return
         if self.transformer.is_cache_enabled:
             raise UsageError("the transformer has a cache already; call its disable_cache first, or leave fast out")
-        kind = self.transformer.dtype
-        self.transformer.enable_cache(
-            TaylorSeerCacheConfig(INTERVAL, FULL_STEPS, max_order=1, taylor_factors_dtype=kind, use_lite_mode=True)
-        )
+        self.transformer.enable_cache(cache_config(self.transformer.dtype))
         self._fast = True
 
     def disable_fast(self) -> None:
