@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from bad_files import PICTURES
 from PIL import Image
-from web_server import AFTER, BEFORE, PAIR, SOURCE, Server, error, httpx, opened, post, serving
+from web_server import AFTER, BEFORE, PAIR, SOURCE, PageClient, Server, error, httpx, opened, post, serving
 
 from relation_adapter import Relation
 
@@ -166,3 +167,39 @@ def test_nothing_else_is_given_out(server: Server, path: str) -> None:
 def test_the_library_offers_no_second_way(server: Server) -> None:
     told = httpx.get(f"{server.url}gradio_api/info").json()
     assert told == {"named_endpoints": {}, "unnamed_endpoints": {}}
+
+
+def test_a_page_can_neither_read_files_of_the_server_nor_of_another_visit_nor_make_it_fetch(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.png").write_bytes(PICTURES["good.png"]())
+    victim = PageClient(server.url)
+    (theirs,) = victim.upload(("theirs.png", PICTURES["good.png"]()))
+    shown = json.dumps(list(victim.press("before-1", "upload", before_1=theirs)))
+    view = re.findall(r"[^\"]+/visits/[^\"]+\.view\.jpg", shown)[0]
+    attacker = PageClient(server.url)
+    before, after = attacker.upload(("b.png", BEFORE.read_bytes()), ("a.png", AFTER.read_bytes()))
+    for path in (str(tmp_path / "secret.png"), "/etc/passwd", view, str(server.folder), "http://127.0.0.1:1/a.png"):
+        stolen = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        told = attacker.edit(before, after, [stolen])
+        assert not attacker.files(told, ".png"), path
+        assert not attacker.files(told, ".zip"), path
+    assert victim.http.get("gradio_api/file=" + str(tmp_path / "secret.png")).status_code == 403
+
+
+def test_the_form_of_the_page_is_checked_again_by_the_server(server: Server) -> None:
+    client = PageClient(server.url)
+    before, after, *sources = client.upload(*((f"{index}.png", BEFORE.read_bytes()) for index in range(7)))
+    assert "5 sources and 0 relations; the most for one edit here are 3" in client.edit(before, after, sources)
+    assert "Value 1e+30 is greater than maximum value 2" in client.edit(before, after, sources[:1], strength=1e30)
+    assert "pair 2 has no before" in client.edit(before, after, sources[:1], after_2=after)
+    assert "is too large to work at here" in client.edit(before, after, sources[:1], size="5000x5000")
+    script = "<img src=x onerror=alert(1)>.png"
+    (odd,) = client.upload((script, SOURCE.read_bytes()))
+    assert "<img src=x" not in client.edit(before, after, [odd]).replace("\\u003c", "<")
+
+
+def test_an_upload_of_the_page_that_is_too_large_is_refused(server: Server) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="413"):
+        PageClient(server.url).upload(("big.png", bytes(3 << 20)))
+    assert not [path for path in server.folder.rglob("*") if path.is_file() and path.stat().st_size > 2 << 20]

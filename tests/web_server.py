@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="the page needs gradio: pip install 'relation-adapter[ui]'")
 httpx = pytest.importorskip("httpx")
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+PageClient = importlib.import_module("page_client").PageClient
+
 
 from relation_adapter import RelationPipeline  # noqa: E402
 from relation_adapter.web.limits import Limits  # noqa: E402

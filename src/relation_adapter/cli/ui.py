@@ -16,11 +16,11 @@ from relation_adapter.web.serve import Server, check_extra
 def run(options: Namespace) -> int:
     """Serve until Ctrl-C, which ends it as an interrupted command."""
     check_extra()
-    check_model(options)
     if options.model in EDITORS:
         raise UsageError(
             f"--model {options.model}: a baseline reads no relations; the page takes mini, flux-dev, a file"
         )
+    check_model(options)
     limits = Limits(
         upload_mib=options.max_upload,
         megapixels=options.max_megapixels,

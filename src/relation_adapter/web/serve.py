@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -14,10 +16,12 @@ from relation_adapter.errors import MissingExtraError, UsageError
 from relation_adapter.files import reason
 from relation_adapter.web.limits import Limits
 
-# Read when it is first imported. It would tell its makers of every start and look for a newer version; and after every
-# event it would make a table of all earlier ones, for a page of statistics that nobody is shown.
+# gradio reads these when it is imported, and its folder again when a page is made. It would tell its makers of every
+# start and look for a newer version; and after every event it would make a table of all earlier ones, for a page of
+# statistics that nobody is shown.
 GRADIO = {
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
 }
@@ -26,15 +30,12 @@ SESSIONS = 256  # of which the form's values are remembered
 
 
 def check_extra() -> None:
-    """Refuse to go on without gradio. Raises MissingExtraError."""
-    os.environ.update(GRADIO)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        import gradio
-    except ImportError as error:
-        raise MissingExtraError("gradio is not installed; pip install 'relation-adapter[ui]'") from error
-    if int(gradio.__version__.partition(".")[0]) < 6:
-        raise MissingExtraError(f"gradio {gradio.__version__} is too old; pip install 'relation-adapter[ui]'")
+    """Refuse to go on without gradio, which is not loaded yet. Raises MissingExtraError."""
+    if importlib.util.find_spec("gradio") is None:
+        raise MissingExtraError("gradio is not installed; pip install 'relation-adapter[ui]'")
+    version = importlib.metadata.version("gradio")
+    if int(version.partition(".")[0]) < 6:
+        raise MissingExtraError(f"gradio {version} is too old; pip install 'relation-adapter[ui]'")
 
 
 class Server:
@@ -46,7 +47,7 @@ class Server:
     def __init__(self, pipe: Any, model: str, limits: Limits, host: str, port: int, share: bool = False) -> None:
         check_extra()
         self.folder = Path(tempfile.mkdtemp(prefix="relation-adapter-ui-")).resolve()
-        os.environ["GRADIO_TEMP_DIR"] = str(self.folder)  # read when the components are made
+        os.environ.update(GRADIO, GRADIO_TEMP_DIR=str(self.folder))
         from relation_adapter.web.page import build
         from relation_adapter.web.studio import Studio
 

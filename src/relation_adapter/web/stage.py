@@ -31,12 +31,12 @@ def working(news: News, entry: Entry) -> str:
     which = f"Picture {news.number + 1} of {count}: " if count > 1 else ""
     if news.kind == "waiting":
         line = f"{which}waiting, {news.ahead} {'picture' if news.ahead == 1 else 'pictures'} before yours"
-    elif news.kind == "reading":
-        line = "Reading the pair"
+    elif not count:
+        line = "reading the pair"
     elif news.step:
         line = f"{which}step {news.step} of {news.steps}"
     else:
-        line = f"{which}looking at it" if which else "Looking at the source"
+        line = f"{which}looking at it"
     done = news.number + (news.step / news.steps if news.steps else 0)
     return status(line[:1].upper() + line[1:], share=done / max(count, 1))
 

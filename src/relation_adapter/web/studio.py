@@ -29,7 +29,7 @@ from relation_adapter.web.visits import Entry, Kept, Order, Visit, Visits
 LOOK_SECONDS = 0.1  # how often a waiting visitor's news are looked up
 PREVIEW_SECONDS = 0.25  # the least between two previews
 PREVIEW_SIDE = 384  # px
-FORGET = 8  # relations of a visit's pairs that are kept encoded
+ENCODED = 2  # relations of a visit's pairs that are kept in memory
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class News:
     URL. result or error: of the source that is done.
     """
 
-    kind: Literal["waiting", "reading", "editing", "done", "failed"]
+    kind: Literal["waiting", "editing", "done", "failed"]
     number: int = 0
     ahead: int = 0
     step: int = 0
@@ -85,33 +85,28 @@ class Studio:
 
     async def _edit_all(self, visitor: str, visit: Visit, entry: Entry, stop: threading.Event) -> AsyncIterator[News]:
         order = entry.order
-        relations: list[Any] = [(saved.relation, strength) for saved, strength in order.relations]
-        if order.pairs:
-            turn = self.turns.ask(visitor, partial(self._read_pairs, visit, order, stop))
-            async for news in self._until_done(turn, stop, News("reading")):
-                yield news
-            if turn.future.cancelled() or (own := turn.future.result()) is None:
-                return
-            entry.relation = visit.folder / f"relation-{entry.number}.safetensors"
-            await asyncio.to_thread(own.save, entry.relation)
-            relations.insert(0, (own, 1.0))
-        for number, source in enumerate(order.sources):
+        # The pair is read in the turn of the first source: it takes a moment, and a turn of its own would take a round.
+        for number, source in enumerate(order.sources or [None]):
             live = Live()
-            turn = self.turns.ask(visitor, partial(self._edit, visit, order, source, relations, stop, live))
+            turn = self.turns.ask(visitor, partial(self._work, visit, entry, source, stop, live))
             about = News("editing", number, steps=order.settings.steps)
             async for news in self._until_done(turn, stop, about, live):
                 yield news
+            if turn.future.cancelled():
+                return
+            if source is None or (order.pairs and entry.relation is None):
+                turn.future.result()  # raises what the pair was refused for
+                return
             if (outcome := _outcome(turn, number)) is None:
                 return
             _enter(entry, outcome)
             yield outcome
 
-    async def _until_done(
-        self, turn: Turn, stop: threading.Event, about: News, live: Live | None = None
-    ) -> AsyncIterator[News]:
+    async def _until_done(self, turn: Turn, stop: threading.Event, about: News, live: Live) -> AsyncIterator[News]:
         """News of a piece of work until it is done, or stopped."""
-        live, told = live or Live(), None
-        while not turn.future.done():
+        done, told = asyncio.wrap_future(turn.future), None
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())  # told to the caller, not to the log
+        while not done.done():
             if stop.is_set():
                 turn.future.cancel()  # where it is at work already it sees `stop` by itself
             ahead = self.turns.ahead(turn)
@@ -121,16 +116,29 @@ class Studio:
             if news != told:
                 yield news
                 told = news
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.wait({done}, timeout=LOOK_SECONDS)
 
-    def _read_pairs(self, visit: Visit, order: Order, stop: threading.Event) -> Relation | None:
-        """What the pairs show, read once in a visit."""
+    def _work(self, visit: Visit, entry: Entry, source: Kept | None, stop: threading.Event, live: Live) -> Kept | None:
+        """One turn: the result of a source, or None where there is none or it was stopped."""
+        order = entry.order
+        relations: list[Any] = [(saved.relation, strength) for saved, strength in order.relations]
         if stop.is_set():
             return None
+        if order.pairs:
+            own = self._read_pairs(visit, order)
+            relations.insert(0, (own, 1.0))
+            if entry.relation is None:
+                path = visit.folder / f"relation-{entry.number}.safetensors"
+                own.save(path)
+                entry.relation = path
+        return None if source is None else self._edit(visit, order, source, relations, stop, live)
+
+    def _read_pairs(self, visit: Visit, order: Order) -> Relation:
+        """What the pairs show, read once as long as the visitor stays with them."""
         if order.pairs not in visit.encoded:
             opened = [(self._open(before), self._open(after)) for before, after in order.pairs]
             visit.encoded[order.pairs] = self.pipe.encode_relation(opened, order.pairs[0][1].name)
-            if len(visit.encoded) > FORGET:
+            if len(visit.encoded) > ENCODED:
                 visit.encoded.pop(next(iter(visit.encoded)))
         return visit.encoded[order.pairs]
 
@@ -138,8 +146,6 @@ class Studio:
         self, visit: Visit, order: Order, source: Kept, relations: list[Any], stop: threading.Event, live: Live
     ) -> Kept | None:
         """The result of one source, or None where it was stopped."""
-        if stop.is_set():
-            return None
         picture, settings, design = self._open(source), order.settings, self.pipe.design
         size = size_of_work(settings.work_size, None, None, design)
         work = size_at_work(picture.size, design, self.pipe.multiple, size)
@@ -194,8 +200,6 @@ class Studio:
 
 def _outcome(turn: Turn, number: int) -> News | None:
     """What came of a source; None where it was stopped."""
-    if turn.future.cancelled():
-        return None
     try:
         result = turn.future.result()
     except RelationAdapterError as error:
