@@ -27,6 +27,8 @@ from relation_adapter.web.uploads import remember, small, write_picture
 from relation_adapter.web.visits import Entry, Kept, Order, Visit, Visits
 
 LOOK_SECONDS = 0.1  # how often a waiting visitor's news are looked up
+# The least between two words to who waits: every turn changes every place, and telling all costs more than an edit.
+TELL_SECONDS = 1.0
 PREVIEW_SECONDS = 0.25  # the least between two previews
 PREVIEW_SIDE = 384  # px
 ENCODED = 2  # relations of a visit's pairs that are kept in memory
@@ -104,7 +106,7 @@ class Studio:
 
     async def _until_done(self, turn: Turn, stop: threading.Event, about: News, live: Live) -> AsyncIterator[News]:
         """News of a piece of work until it is done, or stopped."""
-        done, told = asyncio.wrap_future(turn.future), None
+        done, told, last = asyncio.wrap_future(turn.future), None, -TELL_SECONDS
         done.add_done_callback(lambda one: one.cancelled() or one.exception())  # told to the caller, not to the log
         while not done.done():
             if stop.is_set():
@@ -113,9 +115,10 @@ class Studio:
             news = replace(about, step=live.step, preview=live.preview)
             if ahead and not turn.future.running():
                 news = replace(about, kind="waiting", ahead=ahead)
-            if news != told:
+            rests = news.kind == "waiting" and time.monotonic() - last < TELL_SECONDS
+            if news != told and not rests:
                 yield news
-                told = news
+                told, last = news, time.monotonic()
             await asyncio.wait({done}, timeout=LOOK_SECONDS)
 
     def _work(self, visit: Visit, entry: Entry, source: Kept | None, stop: threading.Event, live: Live) -> Kept | None:
