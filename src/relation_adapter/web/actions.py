@@ -81,6 +81,7 @@ class Actions:
             edit=gr.update(interactive=False),
             cancel=gr.update(visible=True),
             seed=entry.order.settings.seed,
+            results=gr.update(visible=False),
         )
         async for news in self.studio.edit(session, visit, entry):
             if news.kind == "done":
@@ -102,17 +103,23 @@ class Actions:
 
     def _end(self, visit: Visit, entry: Entry, status: str) -> Any:
         """What the page shows once an edit is over, and the visit's history."""
-        if not entry.results and entry.relation is None:
-            visit.history.remove(entry)
+        shown: dict[str, Any] = {}
+        if not entry.order.sources and entry.relation is not None:
+            visit.shown = entry.number
+            shown = {"figure": stage.downloads(visit, entry)}
+        elif not entry.results:
+            visit.forget(entry)
+            shown = self._shown_before(visit)
         visit.make_room(self.studio.limits.visit_mib)
-        figure = stage.downloads(visit, entry) if not entry.order.sources else gr.skip()
-        return changed(
-            status=status,
-            figure=figure,
-            history=shelf_of_history(visit),
-            edit=gr.update(interactive=True),
-            cancel=gr.update(visible=False),
-        )
+        over = {"edit": gr.update(interactive=True), "cancel": gr.update(visible=False)}
+        return changed(status=status, history=shelf_of_history(visit), **over, **shown)
+
+    def _shown_before(self, visit: Visit) -> dict[str, Any]:
+        """The result that was shown before an edit of which nothing came, in place of its preview."""
+        entry = visit.entry(visit.shown)
+        if entry is None or not entry.results:
+            return {"figure": stage.EMPTY}
+        return {"figure": stage.compare(visit, entry, min(entry.results)), "results": shelf_of_results(entry)}
 
     def show(self, visit: Visit, entry: Entry, number: int) -> str:
         """One result, or the relation alone."""

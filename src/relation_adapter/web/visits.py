@@ -92,6 +92,12 @@ class Visit:
         """The edit of this number, if it is still kept."""
         return next((entry for entry in self.history if entry.number == number), None)
 
+    def forget(self, entry: Entry) -> None:
+        """An edit of which nothing came; its pictures stay, since they are on the page still."""
+        self.history.remove(entry)
+        if entry.relation is not None:
+            entry.relation.unlink(missing_ok=True)
+
     def make_room(self, mib: int) -> None:
         """Drop the oldest edits until the folder holds at most `mib`; the latest one stays."""
         while len(self.history) > 1 and folder_bytes(self.folder) > mib * MIB:
