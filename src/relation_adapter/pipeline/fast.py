@@ -24,6 +24,7 @@ class Fast:
     adapter: Any
     transformer: Any
     _fast: bool = False
+    _foreseeing: bool = False
 
     @property
     def default_steps(self) -> int:
@@ -38,15 +39,20 @@ class Fast:
         and tells the others from the two before (TaylorSeer, Liu et al. 2025, arXiv 2503.06923). Raises UsageError
         where the transformer has a cache of the caller's.
         """
-        if self._fast:
-            return
-        if self.transformer.is_cache_enabled:
+        if not self._fast and self.transformer.is_cache_enabled:
             raise UsageError("the transformer has a cache already; call its disable_cache first, or leave fast out")
-        self.transformer.enable_cache(cache_config(self.transformer.dtype))
         self._fast = True
 
     def disable_fast(self) -> None:
         """Edit exactly again."""
-        if self._fast:
+        self._fast = False
+        self._foresee(0)
+
+    def _foresee(self, steps: int) -> None:
+        """Ready the transformer for a run of so many steps; hooks that would do nothing are not free."""
+        wanted = self._fast and steps > FULL_STEPS
+        if wanted and not self._foreseeing:
+            self.transformer.enable_cache(cache_config(self.transformer.dtype))
+        elif self._foreseeing and not wanted:
             self.transformer.disable_cache()
-            self._fast = False
+        self._foreseeing = wanted

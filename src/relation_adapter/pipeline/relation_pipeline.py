@@ -252,6 +252,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         length = self.design.text_length if max_sequence_length is None else max_sequence_length
         request.check_run(run, num_images_per_prompt, output_type, length, self._callback_tensor_inputs)
         self._begin(run)
+        self._foresee(run.steps)
         pictures, work = request.as_pictures(image), request.size_of_work(size, height, width, self.design)
         items = asked_results(self, pictures, seed, generator, num_images_per_prompt, latents, work)
         texts = request.as_instructions(instruction, len(pictures))
