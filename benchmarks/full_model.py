@@ -19,13 +19,13 @@ NF4_BLOCK = 64  # weights that share a float32 scale
 
 
 def full_components(
-    dtype: torch.dtype = torch.bfloat16, lora_rank: int = LORA_RANK, transformer: Any = None
+    dtype: torch.dtype = torch.bfloat16, lora_rank: int = LORA_RANK, transformer: Any = None, name: str = "published"
 ) -> Components:
     """All parts on torch's default device, uninitialised where it is `meta`; tokenizers are those of the tiny twin.
 
-    transformer: in the place of a fresh one, for instance a quantised one.
+    transformer: in the place of a fresh one, for instance a quantised one. name: of the design.
     """
-    design = preset(MODELS, "published")
+    design = preset(MODELS, name)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
