@@ -7,6 +7,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from bad_files import PICTURES
 from PIL import Image
+from pipelines import pipeline
 from samples import noise
 from web_server import (
     AFTER,
@@ -22,6 +24,7 @@ from web_server import (
     PAIR,
     SMALL,
     SOURCE,
+    PageClient,
     Server,
     Steps,
     error,
@@ -177,3 +180,41 @@ def test_two_at_once_get_their_own(server: Server) -> None:
     for thread in threads:
         thread.join()
     assert {index: image.size for index, image in found.items()} == {0: (40, 30), 1: (41, 30)}
+
+
+def test_the_page_tells_a_full_queue_and_a_visit_has_one_edit_at_a_time(server: Server) -> None:
+    client = PageClient(server.url)
+    before, after, source = client.upload(*((path.name, path.read_bytes()) for path in (BEFORE, AFTER, SOURCE)))
+    with ExitStack() as taken:
+        for name in ("a", "b", "c", "d"):
+            taken.enter_context(server.studio.turns.edit(name))
+        assert "4 edits wait already, which is all that fit" in client.edit(before, after, [source])
+    visit = server.studio.visits.of(client.session)
+    visit.at_work = True
+    assert "an edit of yours is at work already" in client.edit(before, after, [source])
+    visit.at_work = False
+    assert client.files(client.edit(before, after, [source]), ".png")
+
+
+def test_a_pair_of_which_a_picture_is_gone_fails_the_whole_edit_in_one_line(server: Server) -> None:
+    client = PageClient(server.url)
+    before, after, source = client.upload(*((path.name, path.read_bytes()) for path in (BEFORE, AFTER, SOURCE)))
+    list(client.press("before-1", "upload", before_1=before))
+    (kept,) = server.studio.visits.of(client.session).pictures.values()
+    kept.path.write_bytes(b"")
+    told = client.edit({**before, "path": str(kept.view)}, after, [source])
+    assert "is empty (0 bytes)" in told
+    assert not client.files(told, ".png")
+
+
+def test_a_model_with_noise_text_and_a_vae() -> None:
+    with serving(pipe=pipeline("directed")) as server:
+        assert "Instruction" in httpx.get(f"{server.url}config").text
+        files = [*PAIR, ("source", ("s.png", PICTURES["good.png"]()))]
+        one, again, other = (
+            post(server, files, instruction="Add a hat", steps="4", seed=seed, size="32x32") for seed in "112"
+        )
+        assert opened(one).size == (32, 32)
+        assert one.content == again.content != other.content
+        told = json.loads(one.headers["x-settings"])
+        assert (told["instruction"], told["seed"]) == ("Add a hat", 1)

@@ -98,6 +98,24 @@ def test_cancel_stops_the_work_itself(visitor: Visitor, server: Server) -> None:
     assert visitor.button("Cancel").count() == 0
 
 
+def test_a_page_that_is_closed_stops_its_work(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server)
+    visitor.drop_pair()
+    visitor.drop_sources(SOURCE, OTHER)
+    visitor.open("Settings")
+    visitor.set_number("steps", "100")
+    steps = Steps(server)
+    visitor.button("Edit").click()
+    visitor.told("Picture 1 of 2: step")
+    visitor.leave()
+    wait_until(lambda: server.studio.turns.edits == 0)
+    made = steps.count
+    server.studio.turns.ask("next", lambda: None).future.result(10)  # the model is free
+    steps.remove()
+    assert steps.count <= made + 1
+    assert made < 150
+
+
 def test_relations_are_saved_loaded_and_mixed(visitor: Visitor, browser: Any, server: Server, tmp_path: Path) -> None:
     visitor.drop_pair()
     visitor.button("Edit").click()  # no source: the relation is read
@@ -210,6 +228,10 @@ def test_several_pairs_make_one_relation(visitor: Visitor, tmp_path: Path) -> No
     visitor.edit()
     relation = Relation.load(visitor.save("Save relation").rename(tmp_path / "two.safetensors"))
     assert len(relation.provenance["pairs"]) == 2
+    visitor.page.locator("#history .thumbnail-item").click()
+    visitor.button("Another pair").click()
+    visitor.page.locator("#before-3").wait_for()
+    assert visitor.page.locator("#before-2 img").is_visible()
 
 
 def test_a_picture_is_pasted(browser: Any, server: Server) -> None:

@@ -39,9 +39,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(limits: Limits = SMALL) -> Iterator[Server]:
+def serving(limits: Limits = SMALL, pipe: RelationPipeline | None = None) -> Iterator[Server]:
     """One at a time in a process: gradio finds its folder in the environment."""
-    with Server(RelationPipeline.from_pretrained("mini"), "mini", limits, "127.0.0.1", free_port()) as server:
+    pipe = pipe or RelationPipeline.from_pretrained("mini")
+    with Server(pipe, pipe.design.name, limits, "127.0.0.1", free_port()) as server:
         yield server
 
 

@@ -22,7 +22,9 @@ def add(ui: argparse.ArgumentParser, command: flags.Command) -> None:
     where = ui.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this machine alone")
     where.add_argument("--port", type=flags.whole(1, 65535), default=7860, metavar="N", help="default 7860")
-    where.add_argument("--share", action="store_true", help="a public address for three days, through gradio's servers")
+    where.add_argument(
+        "--share", action="store_true", help="a public address for a week at most, through gradio's servers"
+    )
     limits = ui.add_argument_group("what it takes")
     for flag, default, most, text in (
         ("--max-upload", 32, 4096, "MiB of one file"),

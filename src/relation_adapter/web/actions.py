@@ -11,7 +11,7 @@ import gradio as gr
 
 from relation_adapter.errors import RelationAdapterError, UsageError
 from relation_adapter.web import stage
-from relation_adapter.web.desk import Desk
+from relation_adapter.web.desk import Desk, rows_of
 from relation_adapter.web.limits import MAX_PAIRS
 from relation_adapter.web.studio import Studio
 from relation_adapter.web.visits import Entry, Visit
@@ -46,9 +46,7 @@ class Actions:
 
     def more_pairs(self, count: int) -> tuple[Any, ...]:
         """Room for another pair."""
-        count = min(count + 1, MAX_PAIRS)
-        rows = [gr.update(visible=number < count) for number in range(MAX_PAIRS)]
-        return count, *rows, gr.update(visible=count < MAX_PAIRS)
+        return rows_of(min(count + 1, MAX_PAIRS))
 
     def cancel(self, request: gr.Request) -> str:
         """Stop after the step at hand."""
@@ -144,7 +142,7 @@ class Actions:
         entry = shown[int(event.index)]
         first = min(entry.results, default=-1)
         figure = self.show(visit, entry, first)
-        return *self.desk.write(entry.order), stage.finished(entry), figure, shelf_of_results(entry)
+        return *self.desk.write(visit, entry.order), stage.finished(entry), figure, shelf_of_results(entry)
 
 
 def changed(**values: Any) -> tuple[Any, ...]:

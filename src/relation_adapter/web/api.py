@@ -137,7 +137,7 @@ class Api:
             return FileResponse(entry.results[0].path, headers=told, filename=name, background=over)
         path = visit.folder / "edit.zip"
         await asyncio.to_thread(write_zip, entry, self.studio.model, path)
-        return FileResponse(path, headers=told, filename="edit.zip", background=over)
+        return FileResponse(path, filename="edit.zip", background=over)  # settings.json in it tells the same
 
 
 def _files(form: FormData, name: str) -> list[UploadFile]:

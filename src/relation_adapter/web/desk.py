@@ -51,8 +51,11 @@ class Desk:
             problems.append(f"{len(paths)} sources; the first {most} are taken, the most for one edit here")
         return _views(kept), stage.problem(*problems) if problems else stage.status()
 
-    def drop_relations(self, visit: Visit, paths: Sequence[str]) -> tuple[Any, ...]:
-        """Relation files were dropped or taken away: those that can be used, a strength for each, and what is wrong."""
+    def drop_relations(self, visit: Visit, paths: Sequence[str], *strengths: float) -> tuple[Any, ...]:
+        """Relation files were dropped or taken away: those that can be used, a strength for each, and what is wrong.
+
+        A relation keeps its strength when another is taken away.
+        """
         saved: list[Saved] = []
         problems = []
         for path in paths:
@@ -62,14 +65,12 @@ class Desk:
                 problems.append(str(error))
         if len(saved) > MAX_RELATIONS:
             problems.append(f"{len(saved)} relations; the first {MAX_RELATIONS} are taken, the most for one edit here")
-        names = [one.name for one in saved[:MAX_RELATIONS]]
-        sliders = [
-            gr.update(visible=index < len(names), label=f"Strength of {names[index]}" if index < len(names) else "")
-            for index in range(MAX_RELATIONS)
-        ]
+        before = dict(zip(visit.loaded, strengths, strict=False))
+        visit.loaded = saved[:MAX_RELATIONS]
+        sliders = _sliders([(one, before.get(one, 1.0)) for one in visit.loaded])
         if not problems:  # a new value of the files would count as a new drop
             return gr.skip(), *sliders, stage.status()
-        return [str(one.path) for one in saved[:MAX_RELATIONS]] or None, *sliders, stage.problem(*problems)
+        return [str(one.path) for one in visit.loaded] or None, *sliders, stage.problem(*problems)
 
     def example(self, visit: Visit, name: str, sources: Sequence[str]) -> tuple[Any, ...]:
         """An example pair, and a source where there is none."""
@@ -107,20 +108,16 @@ class Desk:
                 f"{self.studio.limits.sources} and {MAX_RELATIONS}"
             )
 
-    def write(self, order: Order) -> tuple[Any, ...]:
-        """The values of a form that asks for this, and which pairs are seen: rows, then as `read` takes them."""
-        pictures = [str(picture.view) for pair in order.pairs for picture in pair]
-        rows = [gr.update(visible=number < max(1, len(order.pairs))) for number in range(MAX_PAIRS)]
-        pictures += [None] * (SOURCES - len(pictures))  # type: ignore[list-item]
+    def write(self, visit: Visit, order: Order) -> tuple[Any, ...]:
+        """The values of a form that asks for this: how many pairs are seen, their rows, then as `read` takes them."""
+        count = max(1, len(order.pairs))
+        pictures: list[Any] = [str(picture.view) for pair in order.pairs for picture in pair]
+        pictures += [None] * (SOURCES - len(pictures))
         words = order.settings.to_dict() | {"random": False}
-        files = [str(saved.path) for saved, _ in order.relations]
-        strengths = [
-            gr.update(visible=True, value=strength, label=f"Strength of {saved.name}")
-            for saved, strength in order.relations
-        ]
-        strengths += [gr.update(visible=False, value=1)] * (MAX_RELATIONS - len(strengths))
+        visit.loaded = [saved for saved, _ in order.relations]
+        files = [str(saved.path) for saved in visit.loaded] or None
         settings = [words[name] for name in SETTINGS]
-        return *rows, *pictures, _views(order.sources), *settings, files or None, *strengths
+        return *rows_of(count), *pictures, _views(order.sources), *settings, files, *_sliders(order.relations)
 
     def _picture(self, visit: Visit, path: str, ours: bool = False) -> Kept:
         """The picture that a path of the form stands for: a view of this visit, or an upload."""
@@ -143,6 +140,18 @@ class Desk:
         """Whether a path lies where uploads come to, and not among what visits keep."""
         folder, path = self.studio.folder.resolve(), path.resolve()
         return path.is_relative_to(folder) and not path.is_relative_to(folder / "visits")
+
+
+def rows_of(count: int) -> tuple[Any, ...]:
+    """How many pairs are seen, their rows, and whether there may be another."""
+    rows = [gr.update(visible=number < count) for number in range(MAX_PAIRS)]
+    return count, *rows, gr.update(visible=count < MAX_PAIRS)
+
+
+def _sliders(weighted: Sequence[tuple[Saved, float]]) -> list[Any]:
+    """A strength for each relation; the others are out of sight."""
+    shown = [gr.update(visible=True, value=strength, label=f"Strength of {saved.name}") for saved, strength in weighted]
+    return shown + [gr.update(visible=False, value=1)] * (MAX_RELATIONS - len(shown))
 
 
 def _views(pictures: Sequence[Kept]) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ def lay_out(design: ModelConfig, limits: Limits, model: str) -> Parts:
             results = _shelf("Results", "results")
             history = _shelf("This visit: press one to put it back", "history")
     return Parts(
-        pairs, more, examples, sources, edit, cancel, **settings, relations=relations, weights=weights,
+        pairs, gr.State(1), more, examples, sources, edit, cancel, **settings, relations=relations, weights=weights,
         status=status, figure=figure, results=results, history=history,
     )  # fmt: skip
 

@@ -39,14 +39,12 @@ def _wire_form(parts: Parts, actions: Actions) -> None:
     parts.sources.upload(actions.of_visit(desk.drop_sources), parts.sources, [parts.sources, parts.status], **QUIET)
     outputs = [parts.relations, *parts.weights, parts.status]
     for event in (parts.relations.upload, parts.relations.clear, parts.relations.delete):
-        event(actions.of_visit(desk.drop_relations), parts.relations, outputs, **QUIET)
+        event(actions.of_visit(desk.drop_relations), [parts.relations, *parts.weights], outputs, **QUIET)
     _, before, after = parts.pairs[0]
     for name, button in zip(EXAMPLES, parts.examples, strict=True):
         function = actions.of_visit(partial(_example, desk, name))
         button.click(function, parts.sources, [before, after, parts.sources, parts.status], **QUIET)
-    count = gr.State(1)
-    rows = [row for row, _, _ in parts.pairs]
-    parts.more.click(actions.more_pairs, count, [count, *rows, parts.more], **QUIET)
+    parts.more.click(actions.more_pairs, parts.count, parts.rows, **QUIET)
 
 
 def _example(desk: Any, name: str, visit: Any, sources: Any) -> Any:
@@ -59,6 +57,5 @@ def _wire_edit(parts: Parts, actions: Actions, most: int) -> None:
     parts.edit.click(actions.edit, parts.form, outputs, concurrency_limit=2 * most, **QUIET)
     parts.cancel.click(actions.cancel, None, parts.status, **AT_ONCE)
     parts.results.select(actions.show_result, None, parts.figure, **QUIET)
-    rows = [row for row, _, _ in parts.pairs]
-    outputs = [*rows, *parts.form, parts.status, parts.figure, parts.results]
+    outputs = [*parts.rows, *parts.form, parts.status, parts.figure, parts.results]
     parts.history.select(actions.put_back, None, outputs, **QUIET)

@@ -75,6 +75,7 @@ class Parts:
     """The components that something happens to. pairs: (row, before, after)."""
 
     pairs: list[tuple[Any, Any, Any]]
+    count: Any
     more: Any
     examples: list[Any]
     sources: Any
@@ -97,6 +98,11 @@ class Parts:
     def pictures(self) -> list[Any]:
         """Before and after of all pairs in turn."""
         return [picture for _, before, after in self.pairs for picture in (before, after)]
+
+    @property
+    def rows(self) -> list[Any]:
+        """How many pairs are seen, as `desk.rows_of` gives it."""
+        return [self.count, *(row for row, _, _ in self.pairs), self.more]
 
     @property
     def settings(self) -> list[Any]:

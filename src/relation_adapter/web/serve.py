@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,26 +70,35 @@ class Server:
 
         self.only_loopback = host in LOOPBACK and not share
         door = Middleware(Door, studio=self.studio, only_loopback=self.only_loopback)
+        talk = io.StringIO()
         try:
-            _, url, shared = self.blocks.launch(
-                server_name=host,
-                server_port=port,
-                share=share,
-                prevent_thread_lock=True,
-                quiet=True,
-                show_error=False,
-                footer_links=[],
-                run_history=False,
-                ssr_mode=False,
-                enable_monitoring=False,
-                max_threads=4 * self.studio.limits.queue,
-                max_file_size=self.studio.limits.upload_bytes,
-                state_session_capacity=SESSIONS,
-                app_kwargs={"routes": routes(self.studio), "middleware": [door], "docs_url": None, "redoc_url": None},
-                **look(),
-            )
-        except (OSError, RuntimeError) as error:
+            with redirect_stdout(talk):  # what a command prints is its result
+                _, url, shared = self.blocks.launch(
+                    server_name=host,
+                    server_port=port,
+                    share=share,
+                    prevent_thread_lock=True,
+                    quiet=True,
+                    show_error=False,
+                    footer_links=[],
+                    run_history=False,
+                    ssr_mode=False,
+                    enable_monitoring=False,
+                    max_threads=4 * self.studio.limits.queue,
+                    max_file_size=self.studio.limits.upload_bytes,
+                    state_session_capacity=SESSIONS,
+                    app_kwargs={
+                        "routes": routes(self.studio),
+                        "middleware": [door],
+                        "docs_url": None,
+                        "redoc_url": None,
+                    },
+                    **look(),
+                )
+        except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(f"--host {host} --port {port}: {reason(error)}; choose another") from error
+        if share and not shared:
+            raise UsageError("--share: no public address could be had; check the network, or leave it out")
         return url, shared or None
 
     def wait(self) -> None:

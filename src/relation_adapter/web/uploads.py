@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
 import shutil
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from relation_adapter.errors import InputError, PictureError, WeightsError
-from relation_adapter.files import write_whole
+from relation_adapter.files import reason, write_whole
 from relation_adapter.header import read_header
 from relation_adapter.images import open_picture, resize
 from relation_adapter.relation import Relation
@@ -47,7 +50,9 @@ def keep_picture(visit: Visit, path: Path, limits: Limits, name: str | None = No
 def remember(visit: Visit, name: str, path: Path, view: Image.Image, size: tuple[int, int]) -> Kept:
     """Keep a picture whose file lies in the visit's folder already, with its view."""
     view_path = visit.folder / f"{secrets.token_hex(6)}.view.jpg"
-    view.save(view_path, "JPEG", quality=VIEW_QUALITY)
+    buffer = io.BytesIO()
+    view.save(buffer, "JPEG", quality=VIEW_QUALITY)
+    _write(view_path, buffer.getvalue())
     kept = Kept(name, path, view_path, size)
     visit.pictures[str(view_path)] = kept
     return kept
@@ -60,9 +65,10 @@ def keep_relation(visit: Visit, pipe: Any, path: Path, name: str | None = None) 
     if known is not None:
         return known
     relation = _named(_open_relation, path, name, pipe)
-    copy = visit.folder / f"{secrets.token_hex(6)}.safetensors"
+    stem = Path(name).stem or "relation"
+    copy = visit.folder / secrets.token_hex(6) / f"{stem}.safetensors"  # the page shows the file's name
     _copy(path, copy)
-    visit.saved[str(path)] = visit.saved[str(copy)] = saved = Saved(Path(name).stem or "relation", copy, relation)
+    visit.saved[str(path)] = visit.saved[str(copy)] = saved = Saved(stem, copy, relation)
     return saved
 
 
@@ -110,15 +116,31 @@ def _suffix(path: Path) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A second name for the same file, or a copy; the first may vanish."""
+    """A second name for the same file, or a copy; the first may vanish. Raises InputError on a full disk."""
+    with _disk():
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with _disk():
+        write_whole(path, data)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """What the disk refuses, as one line for the visitor."""
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        yield
+    except OSError as error:
+        raise InputError(f"this server cannot keep the file ({reason(error)}); try again later") from error
 
 
 def write_picture(folder: Path, data: bytes) -> Path:
-    """Write a PNG under a new name."""
+    """Write a PNG under a new name. Raises InputError on a full disk."""
     path = folder / f"{secrets.token_hex(6)}.png"
-    write_whole(path, data)
+    _write(path, data)
     return path

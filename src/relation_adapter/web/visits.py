@@ -72,6 +72,7 @@ class Visit:
         self.folder, self.token = folder, folder.name
         self.pictures: dict[str, Kept] = {}  # by the paths that the page may hand back
         self.saved: dict[str, Saved] = {}
+        self.loaded: list[Saved] = []  # on the form, in its order
         self.encoded: dict[Any, Relation] = {}
         self.history: list[Entry] = []
         self.shown = 0  # the number of the edit whose results the page shows
