@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -133,9 +134,18 @@ def _begin(ray: Any, address: str, slots: Slots) -> None:
         cores = max(os.cpu_count() or 1, math.ceil(slots.cpus * (slots.workers or 1)))
         quiet |= {"include_dashboard": False, "num_cpus": cores}
     try:
+        if ":" in address:  # Ray itself would try for minutes
+            socket.create_connection(
+                (address.rpartition(":")[0].strip("[]"), int(address.rpartition(":")[2])), 10
+            ).close()
         with _without_stderr():
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        if "AuthenticationError" in str(error.__cause__):
+            raise UsageError(
+                f"--ray {address}: the cluster wants its token; set RAY_AUTH_MODE=token, with the token in "
+                "~/.ray/auth_token or RAY_AUTH_TOKEN, as on its head"
+            ) from error
         told = f"--ray {address}: no Ray cluster answers there ({reason(error)[:200]})"
         raise UsageError(f"{told}; `ray status` says whether one runs, --ray alone starts one here") from error
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relation_adapter.errors import RelationAdapterError
+import relation_adapter
+from relation_adapter.errors import RelationAdapterError, UsageError
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def unpacked(data: bytes) -> Any:
 
 @dataclass(frozen=True)
 class Home:
-    """Where a user stands, and finds modules. threads: that a worker computes with."""
+    """Where a user stands, finds modules, and with which version. threads: that a worker computes with."""
 
     folder: str
     modules: tuple[str, ...]
+    version: str
     threads: int
 
     def enter(self) -> None:
@@ -60,16 +62,29 @@ class Home:
         sys.path.extend(place for place in self.modules if place not in sys.path)
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
 
+    def check(self) -> None:
+        """Raise UsageError where this worker has another version: its results would not be what they seem."""
+        if self.version != relation_adapter.__version__:
+            raise UsageError(
+                f"a worker has relation-adapter {relation_adapter.__version__}, here is {self.version}; install the "
+                "same on every machine"
+            )
+
 
 def home(threads: int) -> Home:
     """Of this process."""
-    return Home(os.getcwd(), tuple(map(os.path.abspath, sys.path)), threads)
+    return Home(os.getcwd(), tuple(map(os.path.abspath, sys.path)), relation_adapter.__version__, threads)
 
 
 def outcome(function: bytes, home: Home) -> bytes:
     """What a packed function returns or raises, packed."""
     home.enter()
-    return _packed_outcome(lambda: unpacked(function)())
+
+    def work() -> Any:
+        home.check()
+        return unpacked(function)()
+
+    return _packed_outcome(work)
 
 
 class Tally:
@@ -92,7 +107,8 @@ class Worker:
     def __init__(self, make: bytes, home: Home, tally: Any, tries: int) -> None:
         """make: packed. tally: the handle of a `Tally`; an item begun more than `tries` times is given up."""
         home.enter()
-        self._make, self._tally, self._tries, self._lock = make, tally, tries, threading.Lock()
+        self._make, self._home, self._tally, self._tries = make, home, tally, tries
+        self._lock = threading.Lock()
         self._work: Callable[[Any], Any] | None = None
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +122,7 @@ class Worker:
     def _made(self) -> Callable[[Any], Any]:
         with self._lock:
             if self._work is None:
+                self._home.check()
                 self._work = unpacked(self._make)()
             return self._work
 

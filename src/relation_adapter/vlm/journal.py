@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from relation_adapter.errors import InputError
+from relation_adapter import stores
+from relation_adapter.errors import InputError, UsageError
 from relation_adapter.files import locked_folder, reason
 from relation_adapter.vlm.spending import Spent, Stopped
 
@@ -30,6 +31,10 @@ def open_journal(folder: Path, writing: bool = True) -> Iterator[Journal]:
 
     Raises InputError for a file that is no journal, and UsageError where another process has it.
     """
+    if stores.address(folder) is not None:
+        raise UsageError(
+            f"{folder}: a journal is appended to, which a store knows not; give --answers a folder on a disk"
+        )
     if not writing:
         yield Journal(folder / NAME, writing=False)
         return
