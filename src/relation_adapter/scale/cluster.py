@@ -19,6 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOCAL = "local"
+STORE_BYTES = 512_000_000  # of a local cluster's object store: a window of items, and results on their way
 # Its own words are for whoever looks after a cluster; what a user can act on is raised.
 LOGGERS = ("ray", "ray.data", "ray._private", "ray.dashboard", "ray.train", "ray.tune")
 SILENCE = {
@@ -132,7 +133,7 @@ def _begin(ray: Any, address: str, slots: Slots) -> None:
     if address == LOCAL:
         # There may be more workers than cores: they are slower then, and the results the same.
         cores = max(os.cpu_count() or 1, math.ceil(slots.cpus * (slots.workers or 1)))
-        quiet |= {"include_dashboard": False, "num_cpus": cores}
+        quiet |= {"include_dashboard": False, "num_cpus": cores, "object_store_memory": STORE_BYTES}
     try:
         if ":" in address:  # Ray itself would try for minutes
             socket.create_connection(
