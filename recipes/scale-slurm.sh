@@ -16,7 +16,7 @@ nodes=${SLURM_JOB_NUM_NODES:?run this with sbatch} cpus=${SLURM_CPUS_PER_TASK:-1
 # Only who has this token may use the cluster; it lies in the home folder, which all machines see.
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 "$ray" get-auth-token --generate > /dev/null
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}'):$port
 trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT
 srun --nodes=1 --ntasks=1 --nodelist="$head" "$ray" start --head --node-ip-address="${address%:*}" --port="$port" \
