@@ -228,10 +228,11 @@ def test_several_pairs_make_one_relation(visitor: Visitor, tmp_path: Path) -> No
     visitor.edit()
     relation = Relation.load(visitor.save("Save relation").rename(tmp_path / "two.safetensors"))
     assert len(relation.provenance["pairs"]) == 2
+    visitor.page.locator("#before-2").get_by_label("Remove Image").click()
     visitor.page.locator("#history .thumbnail-item").click()
+    visitor.page.locator("#before-2 img").wait_for()
     visitor.button("Another pair").click()
     visitor.page.locator("#before-3").wait_for()
-    assert visitor.page.locator("#before-2 img").is_visible()
 
 
 def test_a_picture_is_pasted(browser: Any, server: Server) -> None:
@@ -283,7 +284,7 @@ def test_the_keyboard_alone_is_enough(browser: Any, server: Server) -> None:
         choosers[0].set_files(str(file))
         page.locator(f"#{part.split()[0]} img[src*=visits]").wait_for()  # what the server made of it
 
-    page.wait_for_timeout(500)  # the page is seen a moment before it answers the keyboard
+    page.wait_for_timeout(500)  # seen before it answers
     choose("before-1 Drop", BEFORE)
     choose("after-1 Drop", AFTER)
     choose("sources Click to upload", SOURCE)
@@ -312,8 +313,7 @@ def test_on_a_phone_all_fits_and_can_be_read(browser: Any, server: Server, schem
     for name in ("Settings", "Saved relations"):
         visitor.open(name)
     visitor.page.locator("#relation-files").wait_for()
-    width = visitor.page.evaluate("document.documentElement.scrollWidth")
-    assert width <= PHONE["width"]
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     contrasts = visitor.page.evaluate(CONTRASTS)
     assert len(contrasts) > 15
     assert not {text: contrast for text, contrast in contrasts.items() if contrast < 4.5}

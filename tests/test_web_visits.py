@@ -96,8 +96,9 @@ def test_the_oldest_results_make_room_and_what_later_ones_need_stays(visits: Vis
     visit = visits.of("one")
     shared, entries = kept(visit, tmp_path), []
     for number in range(8):
-        entry = visit.new_entry(order(shared))
+        entry = visit.begin(order(shared))
         entry.results[0] = kept(visit, tmp_path, seed=number + 1)
+        assert visit.finish(entry)
         entries.append(entry)
     assert folder_bytes(visit.folder) > 1 << 20
     assert visits.is_full()
@@ -109,10 +110,23 @@ def test_the_oldest_results_make_room_and_what_later_ones_need_stays(visits: Vis
     assert shared.path.exists() and entries[-1].results[0].path.exists()
 
 
+def test_an_edit_at_work_is_found_and_is_no_history_and_one_without_results_never_is(
+    visits: Visits, tmp_path: Path
+) -> None:
+    visit = visits.of("one")
+    source = kept(visit, tmp_path)
+    entry = visit.begin(order(source))
+    assert visit.entry(entry.number) is entry
+    assert visit.history == []
+    assert not visit.finish(entry)
+    assert visit.entry(entry.number) is None
+    assert source.path.exists()
+
+
 def test_results_are_named_after_their_sources(visits: Visits, tmp_path: Path) -> None:
     visit = visits.of("one")
     names = ["a.png", "A.png", "b.png", "a.png"]
-    entry = visit.new_entry(order(*(kept(visit, tmp_path, name, seed) for seed, name in enumerate(names))))
+    entry = visit.begin(order(*(kept(visit, tmp_path, name, seed) for seed, name in enumerate(names))))
     entry.results = {index: entry.order.sources[index] for index in (0, 1, 3)}
     assert result_names(entry) == {0: "a.png", 1: "A-2.png", 3: "a-3.png"}
 

@@ -97,17 +97,18 @@ class Actions:
             raise UsageError("an edit of yours is at work already; cancel it, or wait for it")
         order = self.desk.read(visit, form)
         visit.at_work, visit.chosen, visit.stop = True, False, threading.Event()
-        return visit.new_entry(order)
+        return visit.begin(order)
 
     def _end(self, visit: Visit, entry: Entry, status: str) -> Any:
         """What the page shows once an edit is over, and the visit's history."""
         shown: dict[str, Any] = {}
-        if not entry.order.sources and entry.relation is not None:
+        if not visit.finish(entry):
+            shown = self._shown_before(visit)
+        elif not entry.order.sources:
             visit.shown = entry.number
             shown = {"figure": stage.downloads(visit, entry)}
-        elif not entry.results:
-            visit.forget(entry)
-            shown = self._shown_before(visit)
+        elif len(entry.results) < len(entry.order.sources) and not visit.chosen:
+            shown = {"figure": stage.compare(visit, entry, max(entry.results))}  # a preview may stand there
         visit.make_room(self.studio.limits.visit_mib)
         over = {"edit": gr.update(interactive=True), "cancel": gr.update(visible=False)}
         return changed(status=status, history=shelf_of_history(visit), **over, **shown)

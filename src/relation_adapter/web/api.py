@@ -51,7 +51,7 @@ class Api:
             most = self.studio.limits.sources + 2 * MAX_PAIRS + MAX_RELATIONS
             async with request.form(max_files=most, max_fields=64, max_part_size=LONGEST_WORD) as form:
                 order = await asyncio.to_thread(self._order, visit, form)
-            entry = visit.new_entry(order)
+            entry = visit.begin(order)
             await self._run(request, visit, entry)
             return await self._answer(visit, entry, over)
         except HTTPException as error:

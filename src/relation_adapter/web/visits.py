@@ -75,6 +75,7 @@ class Visit:
         self.loaded: list[Saved] = []  # on the form, in its order
         self.encoded: dict[Any, Relation] = {}
         self.history: list[Entry] = []
+        self.current: Entry | None = None  # the edit at work, which is no history yet
         self.shown = 0  # the number of the edit whose results the page shows
         self.chosen = False  # whether the visitor chose what is shown: news must not take it away
         self.stop = threading.Event()
@@ -82,22 +83,29 @@ class Visit:
         self.used, self.closed = time.monotonic(), False
         self._numbers = 0
 
-    def new_entry(self, order: Order) -> Entry:
+    def begin(self, order: Order) -> Entry:
         """The next edit of this visit."""
         self._numbers += 1
-        entry = Entry(self._numbers, order)
-        self.history.append(entry)
-        return entry
+        self.current = Entry(self._numbers, order)
+        return self.current
+
+    def finish(self, entry: Entry) -> bool:
+        """An edit is over: it becomes history, unless nothing came of it; whether it did.
+
+        Its pictures stay either way, since they are on the page still.
+        """
+        self.current = None
+        kept = bool(entry.results) or (not entry.order.sources and entry.relation is not None)
+        if kept:
+            self.history.append(entry)
+        elif entry.relation is not None:
+            entry.relation.unlink(missing_ok=True)
+        return kept
 
     def entry(self, number: int) -> Entry | None:
         """The edit of this number, if it is still kept."""
-        return next((entry for entry in self.history if entry.number == number), None)
-
-    def forget(self, entry: Entry) -> None:
-        """An edit of which nothing came; its pictures stay, since they are on the page still."""
-        self.history.remove(entry)
-        if entry.relation is not None:
-            entry.relation.unlink(missing_ok=True)
+        known = [*self.history, *([self.current] if self.current else [])]
+        return next((entry for entry in known if entry.number == number), None)
 
     def make_room(self, mib: int) -> None:
         """Drop the oldest edits until the folder holds at most `mib`; the latest one stays."""
