@@ -208,7 +208,9 @@ def test_a_pair_of_which_a_picture_is_gone_fails_the_whole_edit_in_one_line(serv
 
 
 def test_a_model_with_noise_text_and_a_vae() -> None:
-    with serving(pipe=pipeline("directed")) as server:
+    with serving(pipe=pipeline("directed"), names=["edits.example.org"]) as server:
+        for host, code in (("edits.example.org", 200), ("other.example.org", 403)):
+            assert httpx.get(f"{server.url}health", headers={"Host": host}).status_code == code
         assert "Instruction" in httpx.get(f"{server.url}config").text
         files = [*PAIR, ("source", ("s.png", PICTURES["good.png"]()))]
         one, again, other = (

@@ -33,7 +33,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 def test_what_the_documentation_shows_runs_and_nothing_is_left_behind(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
-    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "relation-adapter-ui-killed" / "visits").mkdir(parents=True)
     port = free_port()
     server = command("--host", "0.0.0.0", "--port", str(port), TMPDIR=str(tmp_path / "served"))
     assert server.stdout is not None

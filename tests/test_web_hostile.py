@@ -203,3 +203,12 @@ def test_an_upload_of_the_page_that_is_too_large_is_refused(server: Server) -> N
     with pytest.raises(httpx.HTTPStatusError, match="413"):
         PageClient(server.url).upload(("big.png", bytes(3 << 20)))
     assert not [path for path in server.folder.rglob("*") if path.is_file() and path.stat().st_size > 2 << 20]
+
+
+def test_a_full_disk_takes_no_more(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.studio.visits, "is_full", lambda: True)
+    answer = post(server, [*PAIR, ("source", SOURCE)])
+    assert answer.status_code == 507
+    assert error(answer) == "the disk of this server is full; try again later"
+    with pytest.raises(httpx.HTTPStatusError, match="507"):
+        PageClient(server.url).upload(("a.png", PICTURES["good.png"]()))

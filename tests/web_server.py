@@ -39,10 +39,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(limits: Limits = SMALL, pipe: RelationPipeline | None = None) -> Iterator[Server]:
+def serving(limits: Limits = SMALL, pipe: RelationPipeline | None = None, **options: Any) -> Iterator[Server]:
     """One at a time in a process: gradio finds its folder in the environment."""
     pipe = pipe or RelationPipeline.from_pretrained("mini")
-    with Server(pipe, pipe.design.name, limits, "127.0.0.1", free_port()) as server:
+    with Server(pipe, pipe.design.name, limits, "127.0.0.1", free_port(), **options) as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from argparse import Namespace
+from pathlib import Path
 
 from relation_adapter.baselines import EDITORS
 from relation_adapter.cli.pipelines import check_model, open_pipeline
@@ -30,7 +31,8 @@ def run(options: Namespace) -> int:
         disk_mib=options.max_disk,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # its files go, whoever ends it
-    with Server(open_pipeline(options), options.model, limits, options.host, options.port, options.share) as server:
+    pipe, name = open_pipeline(options), Path(options.model).name  # visitors are told no paths
+    with Server(pipe, name, limits, options.host, options.port, options.share, options.name) as server:
         if not server.only_loopback:
             say("warning: everybody who reaches this address can use it; there is no password")
         result(server.shared or server.url)

@@ -25,6 +25,13 @@ def add(ui: argparse.ArgumentParser, command: flags.Command) -> None:
     where.add_argument(
         "--share", action="store_true", help="a public address for a week at most, through gradio's servers"
     )
+    where.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a name that it answers to besides 127.0.0.1 and localhost, as that of a proxy before it; repeatable",
+    )
     limits = ui.add_argument_group("what it takes")
     for flag, default, most, text in (
         ("--max-upload", 32, 4096, "MiB of one file"),

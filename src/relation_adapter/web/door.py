@@ -22,12 +22,12 @@ CLOSED = ("/proxy=", "/file=http", "/run-history", "/deep_link", "/monitoring", 
 class Door:
     """Middleware: refuses what no page of this server sends.
 
-    only_loopback: the server is for this machine alone, so a request for another host's name comes from a page
+    hosts: the names of this machine, where the server is for it alone: a request for another name comes from a page
     elsewhere whose name was pointed here.
     """
 
-    def __init__(self, app: Any, studio: Studio, only_loopback: bool) -> None:
-        self.app, self.studio, self.only_loopback = app, studio, only_loopback
+    def __init__(self, app: Any, studio: Studio, hosts: set[str] | None) -> None:
+        self.app, self.studio, self.hosts = app, studio, hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, or answer."""
@@ -44,7 +44,7 @@ class Door:
 
     def _refusal(self, method: str, path: str, headers: Headers) -> JSONResponse | None:
         host, origin = _name(f"//{headers.get('host', '')}"), headers.get("origin")
-        if self.only_loopback and host not in LOOPBACK:
+        if self.hosts is not None and host not in self.hosts:
             return _answer(403, f"host {host[:80]!r}: this page is for this machine alone; open it as 127.0.0.1")
         if method not in ("GET", "HEAD", "OPTIONS") and origin is not None and _name(origin) != host:
             return _answer(403, "a page of another site asked for this; it is refused")

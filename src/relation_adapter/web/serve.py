@@ -9,12 +9,13 @@ import os
 import shutil
 import tempfile
 import threading
-from contextlib import redirect_stdout, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 from relation_adapter.errors import MissingExtraError, UsageError
-from relation_adapter.files import reason
+from relation_adapter.files import locked_folder, reason
 from relation_adapter.web.limits import Limits
 
 # gradio reads these when it is imported, and its folder again when a page is made. It would tell its makers of every
@@ -26,6 +27,8 @@ GRADIO = {
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
 }
+PREFIX = "relation-adapter-ui-"
+_OURS: set[Path] = set()  # a process is not kept out of what it holds itself
 SWEEP_SECONDS = 30
 SESSIONS = 256  # of which the form's values are remembered
 
@@ -39,15 +42,45 @@ def check_extra() -> None:
         raise MissingExtraError(f"gradio {version} is too old; pip install 'relation-adapter[ui]'")
 
 
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for a server's files, removed at the end; those of servers that were killed are removed now."""
+    top = Path(tempfile.gettempdir())
+    for old in top.glob(f"{PREFIX}*"):
+        with suppress(UsageError, OSError), locked_folder(old):  # held by nobody
+            if old not in _OURS:
+                shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    _OURS.add(folder)
+    try:
+        with locked_folder(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _OURS.discard(folder)
+
+
 class Server:
     """A page that is up. Use it in a `with`; at the end its files are gone.
 
-    pipe: a loaded pipeline; model: what to call it. Raises UsageError where the address cannot be had, or shared.
+    pipe: a loaded pipeline; model: what to call it. names: of hosts that stand for this machine, as that of a proxy.
+    Raises UsageError where the address cannot be had, or shared.
     """
 
-    def __init__(self, pipe: Any, model: str, limits: Limits, host: str, port: int, share: bool = False) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        model: str,
+        limits: Limits,
+        host: str,
+        port: int,
+        share: bool = False,
+        names: Sequence[str] = (),
+    ) -> None:
         check_extra()
-        self.folder = Path(tempfile.mkdtemp(prefix="relation-adapter-ui-")).resolve()
+        self._held = ExitStack()
+        self.folder = self._held.enter_context(own_folder())
+        self._names = names
         os.environ.update(GRADIO, GRADIO_TEMP_DIR=str(self.folder))
         from relation_adapter.web.page import build
         from relation_adapter.web.studio import Studio
@@ -69,7 +102,8 @@ class Server:
         from relation_adapter.web.routes import routes
 
         self.only_loopback = host in LOOPBACK and not share
-        door = Middleware(Door, studio=self.studio, only_loopback=self.only_loopback)
+        hosts = {*LOOPBACK, *(name.lower() for name in self._names)} if self.only_loopback else None
+        door = Middleware(Door, studio=self.studio, hosts=hosts)
         talk = io.StringIO()
         try:
             with redirect_stdout(talk):  # what a command prints is its result
@@ -118,7 +152,7 @@ class Server:
         self.studio.close()
         with suppress(Exception):  # it may never have come up
             self.blocks.close(verbose=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
     def __enter__(self) -> Server:
         return self

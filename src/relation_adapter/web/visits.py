@@ -180,7 +180,7 @@ class Visits:
             end(visit)
         old = time.time() - UNCLAIMED_SECONDS
         for folder in self.folder.iterdir():
-            if folder.name != "visits":
+            if folder.name != "visits" and not folder.name.startswith("."):
                 _remove_old(folder, old)
 
     def is_full(self) -> bool:
