@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -205,6 +206,19 @@ def test_a_pair_of_which_a_picture_is_gone_fails_the_whole_edit_in_one_line(serv
     told = client.edit({**before, "path": str(kept.view)}, after, [source])
     assert "is empty (0 bytes)" in told
     assert not client.files(told, ".png")
+
+
+def test_a_relation_keeps_its_strength_when_another_is_taken_away(server: Server) -> None:
+    client = PageClient(server.url)
+    whole = post(server, PAIR).content
+    files = client.upload(("a.safetensors", whole), ("b.safetensors", whole), ("c.safetensors", whole[:-9]))
+    told = json.dumps(list(client.press("relation-files", "upload", relation_files=files)))
+    assert "c.safetensors: cut short" in told
+    left = json.dumps(
+        list(client.press("relation-files", "delete", relation_files=files[1:2], weight_1=0.3, weight_2=0.7))
+    )
+    assert re.search(r'"value": 0.7, [^}]*"Strength of b"|"Strength of b"[^}]*"value": 0.7', left)
+    assert "Strength of a" not in left
 
 
 def test_a_model_with_noise_text_and_a_vae() -> None:
