@@ -45,7 +45,10 @@ PARTS = {
     "source's pass": ("relation_adapter.pipeline.flow_loop._see_source",),
     "steps": ("relation_adapter.pipeline.flow_loop.velocity",),
     "decode": ("relation_adapter.pipeline.results.decode",),
-    "size and detail": ("relation_adapter.pipeline.results.to_output",),
+    "size and detail": (
+        "relation_adapter.pipeline.results.to_output",
+        "relation_adapter.pipeline.pictures.picture_of_strips",
+    ),
     "save": ("mini_edit.save_picture",),
 }
 START = """

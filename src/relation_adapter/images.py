@@ -10,6 +10,7 @@ import math
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ WRITE_FORMATS = {
     ".tiff": "TIFF",
 }
 JPEG_QUALITY = 95
-PNG_LEVEL = 4  # of zlib's 9; photos: 2.5 times as fast as its default of 6, and 2 to 5 % larger
+# What PNG's filters leave of a photo repeats in runs or not at all: as small in a quarter of zlib's default time.
+PNG_PACKING = {"compress_level": 4, "compress_type": zlib.Z_RLE}
 _RESAVE = "open it in an image viewer and save it again as PNG or JPEG"
 
 
@@ -133,7 +135,7 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str]) -> None:
     buffer, rgb = io.BytesIO(), to_rgb(image)
     try:
         # The target stays out of Pillow's hands: a full disk must not leave half a picture under the final name.
-        rgb.save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0, compress_level=PNG_LEVEL)
+        rgb.save(buffer, picture_format, quality=JPEG_QUALITY, subsampling=0, **PNG_PACKING)
     except (OSError, ValueError) as error:
         size = f"{image.width}x{image.height}"
         raise PictureError(
