@@ -21,7 +21,7 @@ def cache_config(dtype: torch.dtype) -> TaylorSeerCacheConfig:
 class Fast:
     """The part of a `RelationPipeline` that trades exactness for time."""
 
-    adapter: Any
+    design: Any
     transformer: Any
     _fast: bool = False
     _foreseeing: bool = False
@@ -29,7 +29,7 @@ class Fast:
     @property
     def default_steps(self) -> int:
         """Steps of a call that does not say."""
-        steps: int = self.adapter.design.steps
+        steps: int = self.design.steps
         return max(1, steps // 2) if self._fast and steps <= FULL_STEPS else steps
 
     def enable_fast(self) -> None:
