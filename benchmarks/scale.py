@@ -37,7 +37,9 @@ MIB = 2**20
 def mini() -> Editor:
     from relation_adapter.pipeline import RelationEditor, RelationPipeline
 
-    return RelationEditor(RelationPipeline.from_pretrained("mini"), "mini")
+    pipe = RelationPipeline.from_pretrained("mini")
+    pipe.set_progress_bar_config(disable=True)
+    return RelationEditor(pipe, "mini")
 
 
 def inverted(request: EditRequest) -> Image.Image:
@@ -79,14 +81,17 @@ def made(folder: Path) -> tuple[dict[str, bytes], list[Row]]:
 
 
 def efficiency(folder: Path, options: argparse.Namespace) -> None:
-    """Pictures a second of mini once all workers have begun: the first of each is not counted."""
-    quads = procedural(folder, options.quads)
-    alone = 0.0
-    for workers in (0, 1, 2):
-        at: list[float] = []
+    """Pictures a second of mini, and a second of processor time of all that takes part: this process, workers, Ray.
 
-        def progress(*_: object, at: list[float] = at) -> None:
-            at.append(time.perf_counter())
+    Once all workers have begun: the first two of each are not counted. The latter stays when others use the cores.
+    """
+    quads = procedural(folder, options.quads)
+    alone: tuple[float, float] | None = None
+    for workers in (0, 1, 2):
+        at: list[tuple[float, float]] = []
+
+        def progress(*_: object, at: list[tuple[float, float]] = at) -> None:
+            at.append((time.perf_counter(), processor_seconds()))
 
         begun = time.perf_counter()
         if workers == 0:
@@ -95,10 +100,21 @@ def efficiency(folder: Path, options: argparse.Namespace) -> None:
             with connect(slots=Slots(workers)) as cluster:
                 generate_with(cluster.spread, quads, "mini", mini, folder / str(workers), progress=progress)
         whole, skip = time.perf_counter() - begun, 2 * max(1, workers)
-        rate = (len(at) - skip) / (at[-1] - at[skip - 1])
-        alone = alone or rate
-        told = f"{rate:.2f} pictures/s, {rate / alone / max(1, workers):.0%} of one process a worker"
-        print(f"{workers or 'no'} workers: {told}; {whole:.1f} s in all", flush=True)
+        seconds, processor = (last - first for first, last in zip(at[skip - 1], at[-1], strict=True))
+        rates = (len(at) - skip) / seconds, (len(at) - skip) / processor
+        alone = alone or rates
+        told = f"{rates[0]:.2f} pictures/s, {rates[0] / alone[0] / max(1, workers):.0%} of one process a worker"
+        told += f"; {rates[1]:.2f} a second of processor time, {rates[1] / alone[1]:.0%}"
+        print(
+            f"{workers or 'no'} workers: {told}; {processor / seconds:.2f} cores used; {whole:.1f} s in all", flush=True
+        )
+
+
+def processor_seconds() -> float:
+    """Of this process and all that it started."""
+    this = psutil.Process()
+    times = [one.cpu_times() for one in (this, *this.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def memory(folder: Path, options: argparse.Namespace) -> None:

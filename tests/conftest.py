@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
 
 # Tiny tensors gain nothing from threads, and on a busy machine threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    from relation_adapter.scale import Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Four workers of a Ray cluster on this machine, for all tests of a process."""
+    from relation_adapter.scale import Slots, connect
+
+    with connect(slots=Slots(4)) as found:
+        yield found

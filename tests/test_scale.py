@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,15 +23,9 @@ from relation_adapter.evaluate.generate import Summary, generate, generate_with,
 from relation_adapter.evaluate.rows import read_rows
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-from relation_adapter.scale import Cluster, Slots, connect
+from relation_adapter.scale import Cluster
 
 WORKERS = 4
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with connect("local", Slots(WORKERS)) as found:
-        yield found
 
 
 @pytest.fixture
@@ -98,15 +92,6 @@ def test_what_workers_raise_is_raised(cluster: Cluster, quads: Path, tmp_path: P
     with pytest.raises(ZeroDivisionError) as bug:
         cluster.once(lambda: 1 // 0)
     assert "1 // 0" in str(bug.value.__cause__)
-
-
-def test_results_in_order_and_several_at_once(cluster: Cluster) -> None:
-    def work(item: int) -> int:
-        time.sleep(0.02 * (item % 3))
-        return item
-
-    two = replace(cluster, workers=2)
-    assert list(two.spread(lambda: work, range(40), lambda item, why: -1, True, at_once=4)) == list(range(40))
 
 
 HEAD = """

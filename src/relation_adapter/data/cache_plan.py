@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
-from torch import Tensor, dtype
 
 from relation_adapter import stores
 from relation_adapter.data.buckets import Buckets, alike, fill
@@ -27,6 +26,9 @@ from relation_adapter.data.spread import Spread, serially
 from relation_adapter.errors import PictureError
 from relation_adapter.files import reason
 from relation_adapter.images import Size, picture_size
+
+if TYPE_CHECKING:  # who looks at pictures needs no torch
+    from torch import Tensor, dtype
 
 Kind = Literal["features", "latents", "text"]
 Shapes = dict[str, tuple[int, ...]]
