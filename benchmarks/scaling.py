@@ -25,7 +25,7 @@ from full_size import filled
 from speed import RELATION_TOKENS, STEPS, Run, conditions, model
 from torch import Tensor
 
-from relation_adapter.config import ModelConfig
+from relation_adapter.config import MODELS, ModelConfig
 from relation_adapter.evaluate.generate import peak_gib
 from relation_adapter.model.components import Components
 from relation_adapter.model.latents import position_ids
@@ -33,6 +33,7 @@ from relation_adapter.model.velocity import SourceCache, prepare, source_keys_va
 from relation_adapter.pipeline.fast import cache_config
 
 FULL = {"sides": [512, 768, 1024], "heads": 24, "double": 19, "single": 38}
+DIRECTED_TEXT = MODELS["directed"].text_length
 ISOLATED: dict[str, Any] = {"source_attention": "isolated", "source_time": "clean"}
 
 
@@ -92,9 +93,9 @@ def ways(
     found = {"plain FLUX": {"step": _stock(components, options, side, batch, 1, 1)}}
     if pairs == 1:
         found["published"] = ours(components, published, options, side, pairs, batch)
-    found["directed"] = ours(components, directed, options, side, pairs, batch)
-    found["directed, 128 text tokens"] = ours(components, directed, options, side, pairs, batch, text=128)
-    fast = ours(components, directed, options, side, pairs, batch)
+    found["directed, 512 text tokens"] = ours(components, directed, options, side, pairs, batch)
+    found["directed"] = ours(components, directed, options, side, pairs, batch, DIRECTED_TEXT)
+    fast = ours(components, directed, options, side, pairs, batch, DIRECTED_TEXT)
     found["directed, --fast"] = {"edit": _fast(components, fast)}
     found["grid"] = {"step": _stock(components, options, side, batch, pairs + 1, 2)}
     return found
