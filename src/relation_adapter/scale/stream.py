@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+WAITING = 2  # items that a worker has beside those it is at: from one to the next Ray Data takes a tenth of a second
 TRIES = 3  # times that an item goes to a worker, where workers are lost
 # Ray Data knows all items of a stream beforehand: after so many, or so much, the next stream begins.
 WINDOW, WINDOW_BYTES = 50_000, 64_000_000
@@ -70,7 +71,7 @@ def _results(
     tally = ray.remote(num_cpus=0)(Tally).options(max_concurrency=64).remote()
     pool = ray.data.ActorPoolStrategy(
         size=workers,
-        max_tasks_in_flight_per_actor=at_once,
+        max_tasks_in_flight_per_actor=at_once + WAITING,
         max_concurrent_calls_per_actor=at_once,
         enable_true_multi_threading=at_once > 1,
     )
