@@ -86,15 +86,16 @@ def way(name: str, text: int, keeps: str, options: argparse.Namespace) -> dict[s
         return velocity(transformer, design, noisy, t, given, step_of)
 
     def once() -> None:
-        given.relations = [components.adapter.keys_values(tokens.to(dtype))]
-        prepare(transformer, design, times, given)
+        # Of conditions of its own: the steps keep the source that they have seen.
+        own = replace(given, relations=[components.adapter.keys_values(tokens.to(dtype))])
+        prepare(transformer, design, times, own)
         if not joint:
-            source_keys_values(transformer, design, t, given)
+            source_keys_values(transformer, design, t, own)
 
     if keeps == "nothing":
         return {"step": step}
     with torch.inference_mode():
-        once()
+        prepare(transformer, design, times, given)
     return {"step": step, "once": once}
 
 
