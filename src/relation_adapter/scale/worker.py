@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 
 import relation_adapter
 from relation_adapter.errors import RelationAdapterError, UsageError
+
+LOOKS = 2.0  # seconds between looks whether the parent is there
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Worker:
     def __init__(self, make: bytes, home: Home, tally: Any, tries: int) -> None:
         """make: packed. tally: the handle of a `Tally`; an item begun more than `tries` times is given up."""
         home.enter()
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
         self._make, self._home, self._tally, self._tries = make, home, tally, tries
         self._lock = threading.Lock()
         self._work: Callable[[Any], Any] | None = None
@@ -125,6 +129,13 @@ class Worker:
                 self._home.check()
                 self._work = unpacked(self._make)()
             return self._work
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ray's own process on this machine may be killed; what is left would hold its memory, and its GPU, for good."""
+    while os.getppid() == parent:
+        time.sleep(LOOKS)
+    os._exit(1)
 
 
 def _packed_outcome(function: Callable[[], Any]) -> bytes:
