@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from pipelines import DESIGNS, edit, largest, pipeline, relation, source
 from tiny_edits import lora_state
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -158,16 +159,16 @@ def test_loras_and_fused_projections_do_not_pass_over_each_other(tmp_path: Path)
 def test_an_attention_back_end_of_choice_serves_base_source_and_relation(name: str) -> None:
     pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 2}
     default = edit(pipe, **given)
-    pipe.transformer.set_attention_backend("_native_math")
     called: list[Any] = []
     with attention_calls(called):
+        pipe.transformer.set_attention_backend("_native_math")
         assert largest(edit(pipe, **given), default) <= 1e-5
     assert called and set(called) == {"_native_math"}
 
 
 @contextmanager
 def attention_calls(names: list[Any]) -> Iterator[None]:
-    """Take down the back end of every call."""
+    """Take down the back end of every call; the choice of one, which diffusers keeps for all models, ends as well."""
     real = attention.dispatch_attention_fn
 
     def watched(*args: Any, backend: Any = None, **options: Any) -> Any:
@@ -176,4 +177,5 @@ def attention_calls(names: list[Any]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "dispatch_attention_fn", watched)
+        patch.setattr(_AttentionBackendRegistry, "_active_backend", _AttentionBackendRegistry._active_backend)
         yield
