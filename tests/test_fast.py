@@ -80,6 +80,21 @@ def test_a_cache_of_the_caller_is_not_taken_away() -> None:
     assert pipe.transformer.is_cache_enabled
 
 
+def test_nobody_else_who_uses_the_transformer_sees_anything_of_it() -> None:
+    pipe, given = pipeline("directed"), {"relation": relation("directed"), "num_inference_steps": 12}
+    exact = edit(pipe, **given)
+    pipe.enable_fast()
+    assert not (edit(pipe, **given) == exact).all()
+    other = RelationPipeline(**pipe.components)
+    other.set_progress_bar_config(disable=True)
+    assert (edit(other, **given) == exact).all()
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    with pytest.raises(UsageError, match="disable_cache"):
+        edit(pipe, **given)
+    pipe.disable_fast()
+    assert pipe.transformer.is_cache_enabled
+
+
 @pytest.mark.parametrize("steps", [None, 24])
 def test_mini_stays_within_35_db(steps: int | None) -> None:
     pipe = RelationPipeline.from_pretrained("mini")

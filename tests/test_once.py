@@ -179,3 +179,24 @@ def attention_calls(names: list[Any]) -> Iterator[None]:
         patch.setattr(attention, "dispatch_attention_fn", watched)
         patch.setattr(_AttentionBackendRegistry, "_active_backend", _AttentionBackendRegistry._active_backend)
         yield
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_lora_on_the_embedding_of_time_is_weighed_as_any_other(name: str) -> None:
+    """It is weighed while the transformer runs; what is made before would have it at its full weight."""
+    pipe, given = pipeline(name), {"relation": relation(name), "num_inference_steps": 2}
+    base = edit(pipe, **given)
+    embedder = pipe.transformer.time_text_embed.timestep_embedder.linear_1
+    sizes = {"lora_A": (2, embedder.in_features), "lora_B": (embedder.out_features, 2)}
+    key = "transformer.time_text_embed.timestep_embedder.linear_1."
+    state = {f"{key}{half}.weight": torch.randn(size, generator=seeded()) for half, size in sizes.items()}
+    pipe.load_lora_weights(state, adapter_name="mine")
+    assert largest(edit(pipe, **given), base) > 1e-3
+    assert largest(edit(pipe, joint_attention_kwargs={"scale": 0.0}, **given), base) <= 1e-5
+    half = edit(pipe, joint_attention_kwargs={"scale": 0.5}, **given)
+    pipe.set_adapters("mine", 0.5)
+    assert largest(edit(pipe, **given), half) <= 1e-4
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -14,6 +14,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepGuidanceTextProjEmbeddings, CombinedTimestepTextProjEmbeddings
 from diffusers.models.transformers.transformer_flux import FluxPosEmbed
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from relation_adapter.model.latents import cloned_ids, position_ids
@@ -128,6 +129,9 @@ def _ready(transformer: Any, like: Tensor) -> bool:
     if any(block._compiled_call_impl is not None for block in blocks) or any(
         type(part) not in _STOCK for part in parts
     ):
+        return False
+    # A LoRA on the embedding is weighed only while the transformer runs.
+    if any(isinstance(part, BaseTunerLayer) for part in transformer.time_text_embed.modules()):
         return False
     weights = (weight for part in parts for weight in part.parameters())
     # Offloaded, quantised or spread over processes, they are something else until their block runs.

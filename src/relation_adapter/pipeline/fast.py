@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,7 +26,6 @@ class Fast:
     design: Any
     transformer: Any
     _fast: bool = False
-    _foreseeing: bool = False
 
     @property
     def default_steps(self) -> int:
@@ -39,20 +40,26 @@ class Fast:
         and tells the others from the two before (TaylorSeer, Liu et al. 2025, arXiv 2503.06923). Raises UsageError
         where the transformer has a cache of the caller's.
         """
-        if not self._fast and self.transformer.is_cache_enabled:
-            raise UsageError("the transformer has a cache already; call its disable_cache first, or leave fast out")
+        self._refuse_a_cache()
         self._fast = True
 
     def disable_fast(self) -> None:
         """Edit exactly again."""
         self._fast = False
-        self._foresee(0)
 
-    def _foresee(self, steps: int) -> None:
-        """Ready the transformer for a run of so many steps; hooks that would do nothing are not free."""
-        wanted = self._fast and steps > FULL_STEPS
-        if wanted and not self._foreseeing:
-            self.transformer.enable_cache(cache_config(self.transformer.dtype))
-        elif self._foreseeing and not wanted:
+    @contextmanager
+    def _foreseeing(self, steps: int) -> Iterator[None]:
+        """The transformer as a run of so many steps wants it, for the run alone: others may use it, too."""
+        if not self._fast or steps <= FULL_STEPS:
+            yield
+            return
+        self._refuse_a_cache()
+        self.transformer.enable_cache(cache_config(self.transformer.dtype))
+        try:
+            yield
+        finally:
             self.transformer.disable_cache()
-        self._foreseeing = wanted
+
+    def _refuse_a_cache(self) -> None:
+        if self.transformer.is_cache_enabled:
+            raise UsageError("the transformer has a cache already; call its disable_cache first, or leave fast out")

@@ -252,7 +252,6 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         length = self.design.text_length if max_sequence_length is None else max_sequence_length
         request.check_run(run, num_images_per_prompt, output_type, length, self._callback_tensor_inputs)
         self._begin(run)
-        self._foresee(run.steps)
         pictures, work = request.as_pictures(image), request.size_of_work(size, height, width, self.design)
         items = asked_results(self, pictures, seed, generator, num_images_per_prompt, latents, work)
         texts = request.as_instructions(instruction, len(pictures))
@@ -262,7 +261,8 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
             device, scale = self._execution_device, run.attention.get("scale")
             store = RelationStore(self.adapter, items, device)  # before the texts: the adapter need not come twice
             encoded = embeds or encode_texts(self, texts, device, length, scale)
-            tokens = edited_tokens(self, items, store, encoded, run)
+            with self._foreseeing(run.steps):
+                tokens = edited_tokens(self, items, store, encoded, run)
             keep = isinstance(work, str) and (work == "native" if detail is None else detail)
             images = output(self, tokens, items, pictures if keep else None, output_type)
         finally:
