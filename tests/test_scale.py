@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from relation_adapter.evaluate.generate import Summary, generate, generate_with,
 from relation_adapter.evaluate.rows import read_rows
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-from relation_adapter.scale import Cluster
+from relation_adapter.scale import Cluster, connect
 
 WORKERS = 4
 
@@ -146,3 +147,16 @@ def test_flags_that_need_ray_and_no_address(quads: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["evaluate", "generate", "-o", "out", "--ray", "quads.jsonl"])
     assert "'quads.jsonl' is no address" in capsys.readouterr().err
+
+
+def test_auto_does_not_wait_for_a_head_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", set)
+    monkeypatch.setattr(ray._private.utils, "read_ray_address", lambda: gone)
+    with pytest.raises(UsageError, match="--ray auto: no Ray cluster answers there"), connect("auto"):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import threading
 import zipfile
@@ -37,6 +38,7 @@ from web_server import (
 )
 
 from relation_adapter import RelationPipeline
+from relation_adapter.errors import UsageError
 from relation_adapter.images import open_picture
 
 
@@ -234,3 +236,31 @@ def test_a_model_with_noise_text_and_a_vae() -> None:
         assert one.content == again.content != other.content
         told = json.loads(one.headers["x-settings"])
         assert (told["instruction"], told["seed"]) == ("Add a hat", 1)
+
+
+def test_the_icons_of_the_page_stay_where_uploads_are_swept_away(server: Server) -> None:
+    icons = re.findall(r'"url": ?"([^"]+\.jpg)"', httpx.get(f"{server.url}config").text)
+    assert len(icons) >= 3
+    for folder in server.folder.iterdir():
+        for file in folder.rglob("*.jpg"):
+            os.utime(file, (0, 0))
+    server.sweep()
+    assert [httpx.get(icon).status_code for icon in icons] == [200] * len(icons)
+
+
+def test_what_nobody_foresaw_is_one_line_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(server.studio, "_edit", fail)
+    answer = post(server, [*PAIR, ("source", SOURCE)])
+    assert answer.status_code == 500
+    assert error(answer) == "this failed here; the log of the server tells why"
+
+
+def test_an_address_that_cannot_be_had_is_told(server: Server) -> None:
+    pipe, port = server.studio.pipe, int(server.url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(UsageError, match=rf"--host 127.0.0.1 --port {port}: Address already in use; choose another"):
+        Server(pipe, "mini", server.studio.limits, "127.0.0.1", port)
+    with pytest.raises(UsageError, match=r"--host 999.1.1.1: .*; give a name or an address of this machine"):
+        Server(pipe, "mini", server.studio.limits, "999.1.1.1", port)

@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
 
 
 HOSTILE = {
-    "bomb.png": "decompression bomb",
+    "bomb.png": "pixels; make the picture smaller",
     "large.png": "11000x10000 is more than 4,000,000 pixels",
     "text.png": "not a picture in a known format",
     "empty.png": "is empty",

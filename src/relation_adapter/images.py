@@ -90,7 +90,7 @@ def _opening(path: str | os.PathLike[str], max_pixels: int) -> Iterator[Image.Im
     except UnidentifiedImageError as error:
         raise PictureError(f"{name}: not a picture in a known format; give a PNG, JPEG or WebP file") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name}: {reason(error)}; make the picture smaller first") from error
+        raise PictureError(f"{name}: more than {max_pixels:,} pixels; make the picture smaller first") from error
     except Exception as error:  # Decoders raise almost any exception on damaged bytes.
         raise PictureError(f"{name}: damaged or cut short ({reason(error)}); {_RESAVE}, or copy it again") from error
 

@@ -21,14 +21,15 @@ Result = TypeVar("Result")
 def cluster(options: Namespace) -> Iterator[Cluster | None]:
     """The cluster of --ray; None without it. Raises UsageError, MissingExtraError."""
     if options.ray is None:
-        given = next((name for name in ("ray_workers", "ray_gpus") if getattr(options, name) is not None), None)
+        names = ("ray_workers", "ray_cpus", "ray_gpus")
+        given = next((name for name in names if getattr(options, name) is not None), None)
         if given is not None:
             raise UsageError(f"--{given.replace('_', '-')} goes with --ray")
         yield None
         return
     from relation_adapter.scale import Slots, connect
 
-    with connect(options.ray, Slots(options.ray_workers, options.ray_cpus, options.ray_gpus)) as found:
+    with connect(options.ray, Slots(options.ray_workers, options.ray_cpus or 1.0, options.ray_gpus)) as found:
         yield found
 
 

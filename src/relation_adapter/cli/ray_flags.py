@@ -24,9 +24,7 @@ def add(command: argparse.ArgumentParser) -> None:
     ray.add_argument(
         "--ray-workers", type=flags.whole(1, 100_000), metavar="N", help="workers; default: as many as fit"
     )
-    ray.add_argument(
-        "--ray-cpus", type=flags.finite(0.01), default=1.0, metavar="F", help="cores, and threads, a worker; default 1"
-    )
+    ray.add_argument("--ray-cpus", type=flags.finite(0.01), metavar="F", help="cores, and threads, a worker; default 1")
     ray.add_argument(
         "--ray-gpus", type=flags.finite(0), metavar="F", help="GPUs a worker, as 0.5; default: 1 where there are any"
     )

@@ -135,10 +135,9 @@ def _begin(ray: Any, address: str, slots: Slots) -> None:
         cores = max(os.cpu_count() or 1, math.ceil(slots.cpus * (slots.workers or 1)))
         quiet |= {"include_dashboard": False, "num_cpus": cores, "object_store_memory": STORE_BYTES}
     try:
-        if ":" in address:  # Ray itself would try for minutes
-            socket.create_connection(
-                (address.rpartition(":")[0].strip("[]"), int(address.rpartition(":")[2])), 10
-            ).close()
+        host, colon, port = _place(ray, address).rpartition(":")
+        if colon:  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), 10).close()
         with _without_stderr():
             ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
@@ -149,6 +148,13 @@ def _begin(ray: Any, address: str, slots: Slots) -> None:
             ) from error
         told = f"--ray {address}: no Ray cluster answers there ({reason(error)[:200]})"
         raise UsageError(f"{told}; `ray status` says whether one runs, --ray alone starts one here") from error
+
+
+def _place(ray: Any, address: str) -> str:
+    """Where an address leads to; `auto` to what the last head here left, which may be there no more."""
+    if address != "auto" or ray._private.services.find_gcs_addresses():
+        return address
+    return os.environ.get("RAY_ADDRESS") or ray._private.utils.read_ray_address() or address
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from relation_adapter.web.exports import settings_of, write_zip
 from relation_adapter.web.limits import MAX_PAIRS, MAX_RELATIONS
 from relation_adapter.web.settings import Settings, read_settings, read_strength
 from relation_adapter.web.studio import Studio
-from relation_adapter.web.uploads import keep_picture, keep_relation, tidy
+from relation_adapter.web.uploads import disk, keep_picture, keep_relation, tidy
 from relation_adapter.web.visits import Entry, Kept, Order, Saved, Visit, end
+
+logger = logging.getLogger(__name__)
 
 PICTURES = ("before", "after", "source")
 WORDS = ("strength", "steps", "size", "seed", "instruction")
@@ -60,6 +63,9 @@ class Api:
             return refused(400, "hung up before all of it was sent", over)
         except RelationAdapterError as error:
             return refused(503 if isinstance(error, BusyError) else 400, str(error), over)
+        except Exception:
+            logger.exception("an edit over HTTP failed")
+            return refused(500, "this failed here; the log of the server tells why", over)
         except BaseException:
             end(visit)
             raise
@@ -104,7 +110,7 @@ class Api:
         if (file.size or 0) > limits.upload_bytes:
             raise PictureError(f"{name}: more than {limits.upload_mib} MiB, the most for one file here")
         path = visit.folder / f"received-{len(list(visit.folder.iterdir()))}"
-        with path.open("wb") as target:
+        with disk(), path.open("wb") as target:
             shutil.copyfileobj(file.file, target)
         return path
 

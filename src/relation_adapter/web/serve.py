@@ -7,6 +7,7 @@ import importlib.util
 import io
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,7 @@ class Server:
 
         self.studio = Studio(pipe, model, limits, self.folder)
         self.blocks = build(self.studio)
+        self.studio.visits.keep_own()
         self._ended = threading.Event()
         try:
             self.url, self.shared = self._launch(host, port, share)
@@ -101,6 +103,7 @@ class Server:
         from relation_adapter.web.look import look
         from relation_adapter.web.routes import routes
 
+        _check_address(host, port)
         self.only_loopback = host in LOOPBACK and not share
         hosts = {*LOOPBACK, *(name.lower() for name in self._names)} if self.only_loopback else None
         door = Middleware(Door, studio=self.studio, hosts=hosts)
@@ -159,3 +162,16 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be had, in words of ours."""
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except socket.gaierror as error:
+        raise UsageError(f"--host {host}: {reason(error)}; give a name or an address of this machine") from error
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: {reason(error)}; choose another") from error

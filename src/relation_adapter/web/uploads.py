@@ -117,7 +117,7 @@ def _suffix(path: Path) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     """A second name for the same file, or a copy; the first may vanish. Raises InputError on a full disk."""
-    with _disk():
+    with disk():
         target.parent.mkdir(exist_ok=True)
         try:
             os.link(source, target)
@@ -126,12 +126,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with _disk():
+    with disk():
         write_whole(path, data)
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def disk() -> Iterator[None]:
     """What the disk refuses, as one line for the visitor."""
     try:
         yield

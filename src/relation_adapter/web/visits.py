@@ -144,6 +144,7 @@ class Visits:
         self.folder, self.limits = folder, limits
         self._visits: dict[str, Visit] = {}
         self._lock = threading.Lock()
+        self.own: set[str] = set()
 
     def of(self, session: str) -> Visit:
         """The visit of a session of the page, begun if need be."""
@@ -180,8 +181,12 @@ class Visits:
             end(visit)
         old = time.time() - UNCLAIMED_SECONDS
         for folder in self.folder.iterdir():
-            if folder.name != "visits" and not folder.name.startswith("."):
+            if folder.name not in self.own and folder.name != "visits" and not folder.name.startswith("."):
                 _remove_old(folder, old)
+
+    def keep_own(self) -> None:
+        """What lies there now is the page's own, as its icons, and stays."""
+        self.own = {folder.name for folder in self.folder.iterdir()}
 
     def is_full(self) -> bool:
         """Whether the files of all visits are more than the server is to hold."""
