@@ -14,6 +14,7 @@ from pipelines import DESIGNS, edit, largest, pipeline, relation, source
 from tiny_edits import lora_state
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from relation_adapter import RelationPipeline
 from relation_adapter.errors import UsageError
 from relation_adapter.model import attention, step_tables
 
@@ -133,6 +134,12 @@ def test_fused_projections_are_one_product_of_the_same_weights(name: str) -> Non
     assert largest(edit(pipe, **given), apart) <= 1e-5
     attn = pipe.transformer.transformer_blocks[0].attn
     assert attn.to_k.weight.untyped_storage().data_ptr() == attn.to_qkv.weight.untyped_storage().data_ptr()
+
+
+def test_a_pipeline_without_a_transformer_is_saved(tmp_path: Path) -> None:
+    parts = pipeline("published").components | {"transformer": None}
+    RelationPipeline(**parts).save_pretrained(tmp_path / "parts")
+    assert (tmp_path / "parts" / "adapter").is_dir() and not (tmp_path / "parts" / "transformer").exists()
 
 
 def test_loras_and_fused_projections_do_not_pass_over_each_other(tmp_path: Path) -> None:

@@ -77,13 +77,18 @@ def test_a_wrong_file_is_told_at_once_and_the_rest_stays(visitor: Visitor, tmp_p
     visitor.refused("nothing shows the edit; drop a before and an after, or load a relation")
 
 
-def test_cancel_stops_the_work_itself(visitor: Visitor, server: Server) -> None:
+def begin_long(visitor: Visitor, server: Server) -> Steps:
     visitor.drop_pair()
     visitor.drop_sources(SOURCE, OTHER)
     visitor.open("Settings")
     visitor.set_number("steps", "100")
     steps = Steps(server)
     visitor.button("Edit").click()
+    return steps
+
+
+def test_cancel_stops_the_work_itself(visitor: Visitor, server: Server) -> None:
+    steps = begin_long(visitor, server)
     visitor.page.get_by_alt_text("preview").wait_for()
     visitor.told("Picture 1 of 2: step")
     visitor.button("Cancel").click()
@@ -100,12 +105,7 @@ def test_cancel_stops_the_work_itself(visitor: Visitor, server: Server) -> None:
 
 def test_a_page_that_is_closed_stops_its_work(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server)
-    visitor.drop_pair()
-    visitor.drop_sources(SOURCE, OTHER)
-    visitor.open("Settings")
-    visitor.set_number("steps", "100")
-    steps = Steps(server)
-    visitor.button("Edit").click()
+    steps = begin_long(visitor, server)
     visitor.told("Picture 1 of 2: step")
     visitor.leave()
     wait_until(lambda: server.studio.turns.edits == 0)

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from relation_adapter.config import ModelConfig, TransformerConfig, from_dict
 from relation_adapter.errors import UsageError
 from relation_adapter.model import last_block, step_tables
-from relation_adapter.model.attention import RelationAttnProcessor
+from relation_adapter.model.attention import RelationAttnProcessor, blocks_of
 from relation_adapter.model.keys_values import BlockKeysValues, KeyValue, RelationKeysValues
 from relation_adapter.model.projectors import PairResampler, PairTokens, PooledMLP
 
@@ -177,7 +177,7 @@ def _projector(design: ModelConfig) -> nn.Module:
 
 def _set_processors(transformer: FluxTransformer2DModel, make: Callable[[int], Any]) -> None:
     """Give block i the processor make(i), counting doubles and then singles as the published files do."""
-    for number, block in enumerate([*transformer.transformer_blocks, *transformer.single_transformer_blocks]):
+    for number, block in enumerate(blocks_of(transformer)):
         new, old = make(number), block.attn.processor
         # An attention back end or parallel plan that was chosen before stays chosen.
         for choice in ("_attention_backend", "_parallel_config"):

@@ -133,16 +133,26 @@ def _of_rows(tables: tuple[Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor
     return cos[rows], sin[rows]
 
 
+def blocks_of(transformer: Any) -> list[Any]:
+    """All blocks, doubles first: the order of the published files, and of everything that is told block by block."""
+    return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+
+
+def is_compiled(transformer: Any) -> bool:
+    """Whether blocks are compiled one by one."""
+    return any(block._compiled_call_impl is not None for block in blocks_of(transformer))
+
+
 def has_fused_projections(transformer: Any) -> bool:
     """Whether query, key and value come of one product."""
-    return any(block.attn.fused_projections for block in _blocks(transformer))
+    return transformer is not None and any(block.attn.fused_projections for block in blocks_of(transformer))
 
 
 @torch.no_grad()
 def fuse_projections(transformer: Any) -> None:
     """Let query, key and value come of one product; the three weights become parts of the one, without a copy."""
     transformer.fuse_qkv_projections()
-    for attn in (block.attn for block in _blocks(transformer)):
+    for attn in (block.attn for block in blocks_of(transformer)):
         _share(attn.to_qkv, (attn.to_q, attn.to_k, attn.to_v))
         if hasattr(attn, "to_added_qkv"):
             _share(attn.to_added_qkv, (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj))
@@ -151,7 +161,3 @@ def fuse_projections(transformer: Any) -> None:
 def _share(whole: Any, parts: tuple[Any, ...]) -> None:
     for part, weight, bias in zip(parts, whole.weight.chunk(3), whole.bias.chunk(3), strict=True):
         part.weight.data, part.bias.data = weight, bias
-
-
-def _blocks(transformer: Any) -> list[Any]:
-    return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]

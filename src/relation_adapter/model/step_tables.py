@@ -17,6 +17,7 @@ from diffusers.models.transformers.transformer_flux import FluxPosEmbed
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from relation_adapter.model.attention import is_compiled
 from relation_adapter.model.latents import cloned_ids, position_ids
 
 AXES = 3  # of position ids
@@ -125,10 +126,8 @@ def modulations(transformer: Any, times: Tensor, guidance: float | None, pooled:
 
 
 def _ready(transformer: Any, like: Tensor) -> bool:
-    blocks, parts = [*transformer.transformer_blocks, *transformer.single_transformer_blocks], _parts(transformer)
-    if any(block._compiled_call_impl is not None for block in blocks) or any(
-        type(part) not in _STOCK for part in parts
-    ):
+    parts = _parts(transformer)
+    if is_compiled(transformer) or any(type(part) not in _STOCK for part in parts):
         return False
     # A LoRA on the embedding is weighed only while the transformer runs.
     if any(isinstance(part, BaseTunerLayer) for part in transformer.time_text_embed.modules()):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from relation_adapter.config import ModelConfig
 from relation_adapter.model import pixel_head, step_tables
+from relation_adapter.model.attention import is_compiled
 from relation_adapter.model.keys_values import (
     BlockKeysValues,
     RelationKeysValues,
@@ -115,11 +116,10 @@ def source_keys_values(
 
 def _room(transformer: FluxTransformer2DModel, design: ModelConfig, source: Tensor) -> BlockKeysValues | None:
     """Where compiled blocks write down what they record; others hand it on, and so do all where there are gradients."""
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-    if torch.is_grad_enabled() or all(block._compiled_call_impl is None for block in blocks):
+    if torch.is_grad_enabled() or not is_compiled(transformer):
         return None
     shape = design.transformer
-    size = (len(blocks), *source.shape[:2], shape.num_attention_heads, shape.attention_head_dim)
+    size = (shape.num_blocks, *source.shape[:2], shape.num_attention_heads, shape.attention_head_dim)
     return BlockKeysValues(source.new_empty(size), source.new_empty(size))
 
 

@@ -235,7 +235,8 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         `noisy_and_source` as published, `noisy`, or `none`. output_type: pil; later, functions that make these; np, pt
         in [0, 1], on the CPU; latent, the noisy tokens (results, L, C). What differs in size comes as a list.
         joint_attention_kwargs: `scale` weighs LoRAs. callback_on_step_end(pipe, step, time, tensors): after every step,
-        for every group of equal sizes and strengths in turn; it may return other tensors, or set `pipe._interrupt`.
+        for every group of equal sizes and strengths in turn; it may return other tensors, new ones, or set
+        `pipe._interrupt`.
 
         Raises UsageError on what does not fit together, PictureError on a picture that is none, WeightsError on a
         relation of another model; nothing has run by then.
