@@ -16,6 +16,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
+from relation_adapter.model import cpu_attention
 from relation_adapter.model.keys_values import (
     RelationKeysValues,
     SourceKeysValues,
@@ -89,9 +90,13 @@ class RelationAttnProcessor:
         return image + _times(strength, self._attend(query, key, value, mask, None)) * present[:, None, None]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, parallel: Any) -> Tensor:
-        out = dispatch_attention_fn(
-            query, key, value, attn_mask=mask, backend=self._attention_backend, parallel_config=parallel
-        )
+        if self._attention_backend is None and parallel is None and cpu_attention.is_better(query):
+            heads_first = (x.transpose(1, 2) for x in (query, key, value))
+            out = cpu_attention.attention(*heads_first, mask).transpose(1, 2)
+        else:
+            out = dispatch_attention_fn(
+                query, key, value, attn_mask=mask, backend=self._attention_backend, parallel_config=parallel
+            )
         flat: Tensor = out.flatten(2, 3).to(query.dtype)  # (B, L, H * D)
         return flat
 

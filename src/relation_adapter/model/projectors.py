@@ -11,6 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from relation_adapter.model import cpu_attention
+
 
 class PooledMLP(nn.Module):
     """One pooled vector to `num_tokens` tokens, the same for both pictures (`MLPProjModel` of the published code).
@@ -123,7 +125,10 @@ class _ResamplerLayer(nn.Module):
         q = self.to_q(self.norm_tokens(tokens))
         k, v = self.to_kv(self.norm_context(context)).chunk(2, dim=-1)
         q, k, v = (rearrange(x, "b l (h d) -> b h l d", h=self.heads) for x in (q, k, v))
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if cpu_attention.is_better(q):
+            attended = cpu_attention.attention(q, k, v, mask)
+        else:
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         tokens = tokens + self.to_out(rearrange(attended, "b h l d -> b l (h d)"))
         updated: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
         return updated
