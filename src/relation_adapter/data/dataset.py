@@ -73,10 +73,15 @@ class ProceduralBatches(Dataset[Batch]):
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
+        return self.part(step, slice(self.batch))
+
+    def part(self, step: int, where: slice) -> Batch:
+        """Some quads of the batch of a step, without making the others."""
         rng = np.random.default_rng([self.seed, step])
         shape = self.mix.shapes[int(rng.integers(len(self.mix.shapes)))]
         pairs = 2 if rng.random() < self.mix.two_pairs else 1
-        quads = [self._quad(rng, shape, pairs) for _ in range(self.batch)]
+        places = range(*where.indices(self.batch))
+        quads = [self._quad(np.random.default_rng([self.seed, step, place]), shape, pairs) for place in places]
         names, exemplars, edits = zip(*quads, strict=True)
         return Batch(
             before=_tensors([[before for before, _ in item] for item in exemplars]),
@@ -85,10 +90,6 @@ class ProceduralBatches(Dataset[Batch]):
             target=_tensors([target for _, target in edits]),
             tasks=names,
         )
-
-    def part(self, step: int, where: slice) -> Batch:
-        """Some quads of the batch of a step."""
-        return quads_of(self[step], where)
 
     def _pool(self, rng: np.random.Generator, square: bool) -> Sequence[Task]:
         """The tasks to draw one quad's from."""
