@@ -66,3 +66,9 @@ def test_training_times(sampling: str, median: float) -> None:
     assert times.min() > 0 and times.max() <= 1
     assert times.median().item() == pytest.approx(median, abs=0.02)
     assert torch.equal(times, flow.sample_times(20_000, sampling, torch.Generator().manual_seed(0)))
+
+
+def test_a_flow_that_starts_at_the_source_is_trained_at_its_start() -> None:
+    times = flow.sample_times(20_000, "start", torch.Generator().manual_seed(0))
+    assert (times == 1).float().mean().item() == pytest.approx(0.9, abs=0.01)
+    assert times[times < 1].median().item() == pytest.approx(0.875, abs=0.02)

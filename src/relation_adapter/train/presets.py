@@ -9,7 +9,7 @@ from relation_adapter.config import MODELS, ModelConfig
 from relation_adapter.data.dataset import ProceduralMix
 from relation_adapter.errors import UsageError
 
-TimeSampling = Literal["uniform", "logit_normal", "mode", "shifted", "near_one"]
+TimeSampling = Literal["uniform", "logit_normal", "mode", "shifted", "near_one", "start"]
 Part = Literal["lora", "projector", "keys_values", "transformer"]  # projector: all of the adapter but keys and values
 
 
@@ -132,14 +132,15 @@ _MINI = TrainConfig(
     ),  # a second run goes on at 128: recipes/mini.sh
     data=ProceduralMix(
         size=64,
-        shapes=((64, 64), (64, 64), (64, 64), (56, 72), (72, 56), (48, 80), (80, 48)),
+        shapes=(*[(64, 64)] * 6, (56, 72), (80, 48)),
         two_pairs=0.1,
-        scene_share=0.29,
+        scene_share=0.33,
         core=_CORE,
-        core_share=0.25,
+        core_share=0.12,
     ),
     steps=8000,
     batch=32,
+    time_sampling="start",
     weighting="root",
     optimizer="muon",
     learning_rate=1.2e-3,

@@ -162,7 +162,7 @@ class _Fitting:
     def _loss(self, example: Example, side: slice, seed: int) -> Tensor:
         """Of the part that is fitted: the error over that of doing nothing."""
         rng = torch.Generator().manual_seed(seed)
-        sampling = "near_one" if self.design.start == "source" else "uniform"
+        sampling = "start" if self.design.start == "source" else "uniform"
         errors, nothing = self._errors(example, side, flow.sample_times(1, sampling, rng), rng)
         seen = 1 - example.held[side]
         return (errors * seen).sum() / ((nothing * seen).sum() + FLOOR)
