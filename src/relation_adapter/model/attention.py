@@ -91,8 +91,8 @@ class RelationAttnProcessor:
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, parallel: Any) -> Tensor:
         if self._attention_backend is None and parallel is None and cpu_attention.is_better(query):
-            heads_first = (x.transpose(1, 2) for x in (query, key, value))
-            out = cpu_attention.attention(*heads_first, mask).transpose(1, 2)
+            q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+            out = cpu_attention.attention(q, k, v, mask).transpose(1, 2)
         else:
             out = dispatch_attention_fn(
                 query, key, value, attn_mask=mask, backend=self._attention_backend, parallel_config=parallel
