@@ -1,7 +1,7 @@
 """Attention for training on a CPU.
 
-With gradients in bfloat16 PyTorch's fused attention takes two to four times as long there as plain products do, if these
-are made a few pictures at a time, so that the scores stay in the processor's cache (docs/log.md).
+With gradients in bfloat16 PyTorch's fused attention takes two to four times as long there as plain products do, made
+a few pictures at a time, so that the scores stay in the processor's cache (docs/log.md).
 """
 
 from __future__ import annotations
