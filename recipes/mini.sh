@@ -8,7 +8,7 @@ make --no-print-directory setup
 .venv/bin/relation-adapter train mini --run runs/mini-64 "$@"
 .venv/bin/relation-adapter train mini --run runs/mini --set init=runs/mini-64/model.safetensors \
     --set model.exemplar_size=128 --set model.native_area=16384 --set data.size=128 \
-    --set 'data.shapes=[[128,128],[128,128],[96,128],[128,96],[96,160],[160,96],[64,64]]' \
-    --set batch=16 --set steps=1000 --set learning_rate=0.0008 --set decay=0.7 --set data.core_share=0.3
+    --set 'data.shapes=[[128,128],[128,128],[128,128],[128,128],[128,128],[96,128],[160,96],[64,64]]' \
+    --set steps=1000 --set learning_rate=0.0011 --set decay=0.7
 cp runs/mini/model.safetensors src/relation_adapter/weights/mini.safetensors
 .venv/bin/python benchmarks/mini.py --run runs/mini --model runs/mini/model.safetensors
