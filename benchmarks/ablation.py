@@ -87,8 +87,9 @@ def config_of(design: ModelConfig, seed: int, options: argparse.Namespace) -> Tr
     return replace(
         preset,
         model=design,
-        data=replace(preset.data, size=SIZE, shapes=((SIZE, SIZE),), scene_share=0.29, core_share=0.25),
+        data=replace(preset.data, size=SIZE, shapes=((SIZE, SIZE),), scene_share=0.29, core_share=0.25, done_share=0),
         time_sampling="near_one",
+        others=0,
         seed=seed,
         steps=options.steps,
         batch=options.batch,

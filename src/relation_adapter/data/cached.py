@@ -35,7 +35,7 @@ class FeatureBatch:
     before, after: features (B, K, N, F). source, target: latents (B, M, C, h, w), where M is 1, or 2 for the mean and
     the deviation that a sample is drawn from. text (B, T, J), pooled (B, P): of the instructions, None where the model
     reads none; has_text (B,): False where the model's learned null is to stand in. has_relation (B,): False where the
-    pair is not to be seen; None: all are.
+    pair is not to be seen; None: all are. other (B, M, C, h, w): as of `Batch`.
     """
 
     before: Tensor
@@ -46,6 +46,7 @@ class FeatureBatch:
     pooled: Tensor | None = None
     has_text: Tensor | None = None
     has_relation: Tensor | None = None
+    other: Tensor | None = None
     tasks: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ The batch of a step is a function of (seed, step) alone, so a resumed run, and a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset
 
 from relation_adapter.procedural import Task, tasks
 from relation_adapter.procedural import task as lookup
+from relation_adapter.procedural.draws import Params
 from relation_adapter.procedural.pixels import Picture
 from relation_adapter.procedural.scenes import draw_scene_picture
 
@@ -24,12 +26,17 @@ AnyBatch = TypeVar("AnyBatch")  # a dataclass of tensors and tuples, with one it
 
 @dataclass(frozen=True)
 class Batch:
-    """Quads as tensors in [-1, 1]: before and after (B, K, 3, S, S), source and target (B, 3, H, W)."""
+    """Quads as tensors in [-1, 1]: before and after (B, K, 3, S, S), source and target (B, 3, H, W).
+
+    other (B, 3, H, W): what other parameters of the task make of the source; the target again where they would make
+    another source, or None.
+    """
 
     before: Tensor
     after: Tensor
     source: Tensor
     target: Tensor
+    other: Tensor | None = None
     tasks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -48,7 +55,8 @@ class ProceduralMix:
     size: px, the side of the exemplars and the root of the sources' area. shapes: (height, width) of sources, one
     drawn per batch; all must be whole multiples of what the codec needs. two_pairs: share of batches whose relations
     are shown by two pairs. scene_share: share of quads from tasks that need a rendered scene (none where the source
-    is not square). core: names of tasks to dwell on; core_share: their share of the other quads.
+    is not square). core: names of tasks to dwell on; core_share: their share of the other quads. done_share: share of
+    the quads of a scene whose pair is shown backwards: the source is then as the pair would leave it, and stays.
     """
 
     size: int = 64
@@ -57,13 +65,21 @@ class ProceduralMix:
     scene_share: float = 0.2
     core: tuple[str, ...] = ()
     core_share: float = 0.0
+    done_share: float = 0.0
+
+
+# Edits that go on from wherever the source is: backwards, such a pair asks for something else than nothing.
+_GOES_ON = (
+    *("thinner", "make stouter", "grow taller", "make older", "enlarge object", "shrink object"),
+    *("move object", "turn object", "swap objects", "remove object"),
+)
 
 
 class ProceduralBatches(Dataset[Batch]):
-    """Item `step` is the whole batch of that step, made on demand."""
+    """Item `step` is the whole batch of that step, made on demand; with `others`, so are other targets."""
 
-    def __init__(self, mix: ProceduralMix, batch: int, steps: int, seed: int) -> None:
-        self.mix, self.batch, self.steps, self.seed = mix, batch, steps, seed
+    def __init__(self, mix: ProceduralMix, batch: int, steps: int, seed: int, others: bool = False) -> None:
+        self.mix, self.batch, self.steps, self.seed, self.others = mix, batch, steps, seed, others
         self.pixel_tasks = tasks(on_photos=True, seen=True)
         self.scene_tasks = tasks(on_photos=False, seen=True)
         self.shaped_tasks = [task for task in self.pixel_tasks if _keeps_shape(task)]
@@ -86,8 +102,9 @@ class ProceduralBatches(Dataset[Batch]):
         return Batch(
             before=_tensors([[before for before, _ in item] for item in exemplars]),
             after=_tensors([[after for _, after in item] for item in exemplars]),
-            source=_tensors([source for source, _ in edits]),
-            target=_tensors([target for _, target in edits]),
+            source=_tensors([source for source, *_ in edits]),
+            target=_tensors([target for _, target, *_ in edits]),
+            other=_tensors([other for *_, other in edits]) if self.others else None,
             tasks=names,
         )
 
@@ -101,16 +118,30 @@ class ProceduralBatches(Dataset[Batch]):
 
     def _quad(
         self, rng: np.random.Generator, shape: tuple[int, int], pairs: int
-    ) -> tuple[str, list[tuple[Picture, Picture]], tuple[Picture, Picture]]:
-        """A task's name, its exemplar pairs and one more pair of the same parameters, of the given shape."""
+    ) -> tuple[str, list[tuple[Picture, Picture]], list[Picture]]:
+        """A task's name, its exemplar pairs, and source and target of the given shape; with `others`, one more."""
         square = shape == (self.mix.size, self.mix.size)
         pool = self._pool(rng, square)
         task = pool[int(rng.integers(len(pool)))]
         params = task.draw_params(rng)
         exemplars = [task.draw_pair(rng, params, self.mix.size) for _ in range(pairs)]
-        if square:
-            return task.name, exemplars, task.draw_pair(rng, params, self.mix.size)
-        return task.name, exemplars, task.make_pair(_draw_shaped(rng, shape), params)
+        picture = None if square else _draw_shaped(rng, shape)
+        # With the same random numbers, other parameters meet the same source.
+        again = copy.deepcopy(rng) if self.others else rng
+        source, target = self._edit(task, rng, params, picture)
+        if self.mix.done_share and _can_be_done(task) and rng.random() < self.mix.done_share:
+            backwards = [(after, before) for before, after in exemplars]
+            return task.name, backwards, [source, source, *([target] if self.others else ())]
+        if not self.others:
+            return task.name, exemplars, [source, target]
+        same, other = self._edit(task, again, task.draw_params(rng), picture)
+        return task.name, exemplars, [source, target, other if np.array_equal(same, source) else target]
+
+    def _edit(self, task: Task, rng: np.random.Generator, params: Params, picture: Picture | None) -> list[Picture]:
+        """Source and target, of a picture or a newly drawn one."""
+        if picture is None:
+            return list(task.draw_pair(rng, params, self.mix.size))
+        return list(task.make_pair(picture, params))
 
 
 def quads_of(batch: AnyBatch, where: slice) -> AnyBatch:
@@ -125,6 +156,11 @@ def _keeps_shape(task: Task) -> bool:
     picture, rng = np.zeros((8, 16, 3), np.uint8), np.random.default_rng(0)
     pairs = [task.make_pair(picture, task.draw_params(rng)) for _ in range(16)]
     return all(before.shape == after.shape for before, after in pairs)
+
+
+def _can_be_done(task: Task) -> bool:
+    """Whether a source can be as the task's pair, shown backwards, would leave it."""
+    return task.category == "editing" and not task.on_photos and task.name not in _GOES_ON
 
 
 def _draw_shaped(rng: np.random.Generator, shape: tuple[int, int]) -> Picture:

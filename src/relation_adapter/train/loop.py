@@ -26,7 +26,7 @@ from relation_adapter.files import locked_folder, reason, remove_parts, write_wh
 from relation_adapter.model.components import Components
 from relation_adapter.train.begin import begin
 from relation_adapter.train.checkpoints import CHECKPOINTS_NAME
-from relation_adapter.train.loss import ShareOfNoise, draw_times, flow_errors, weigh
+from relation_adapter.train.loss import ShareOfNoise, draw_times, flow_misses, leaning, weigh
 from relation_adapter.train.online import encoded
 from relation_adapter.train.optimizers import build_optimizers, learning_rate, set_rates
 from relation_adapter.train.presets import TrainConfig
@@ -155,8 +155,8 @@ def _step(
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         t = draw_times(config, batch, rng)[rows]
         with accelerator.accumulate(model):
-            errors = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config)
-            accelerator.backward(weigh(errors, batch, config.weighting, t))
+            errors, leanings = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config)
+            accelerator.backward(weigh(errors, batch, config.weighting, t) + config.others * leanings.mean())
         seen.append((t, errors.detach()))
     norm = float(whole_tensor(accelerator.clip_grad_norm_(parameters, config.clip)))
     if not math.isfinite(norm):
@@ -176,9 +176,12 @@ def _step(
 
 def _errors(
     components: Components, batch: AnyBatch, t: torch.Tensor, noise: ShareOfNoise, config: TrainConfig
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every quad's error, and how it leans, both (B,)."""
     with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        return flow_errors(components, batch, t, noise, config.guidance)
+        misses, others = flow_misses(components, batch, t, noise, config.guidance)
+    errors = misses.square().mean(dim=(1, 2))
+    return errors, torch.zeros_like(errors) if others is None else leaning(misses, others)
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from relation_adapter.train.presets import TrainConfig
 
 RELATIVE_FLOOR = 0.02  # in squares of [-1, 1] pixels, 0.005 in [0, 1]: keeps edits that change little from dominating
 SMALLEST_TIME = 1e-3  # a weight of 1 / t^2 stays finite
+ALIKE = 1e-4  # in squares of [-1, 1] pixels, a hundredth of one in [0, 255]: draws nearer than this are taken as one
+HALF_WAY = 0.25  # the square of a half: from there on a result is nearer to the other draw's than to its own
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,20 @@ def flow_errors(
     guidance: float | None = None,
 ) -> Tensor:
     """The squared error of the predicted velocity of every quad (B,), mean over its tokens and channels.
+
+    As `flow_misses`, which tells more.
+    """
+    return flow_misses(components, batch, t, noise, guidance)[0].square().mean(dim=(1, 2))
+
+
+def flow_misses(
+    components: Components,
+    batch: Batch | FeatureBatch,
+    t: Tensor,
+    noise: Noise,
+    guidance: float | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """What the predicted velocity is off by (B, L, C), and the same of the other draws' targets, where there are any.
 
     t: (B,) in [0, 1]. noise: draws from the posterior where the design samples it, and starts the flow where that
     starts from noise. guidance: FLUX's embedded scale; None: that of an edit. Raises UsageError where the batch lacks
@@ -68,7 +84,18 @@ def flow_errors(
     t = t.to(target.device, transformer.dtype).float()  # as the transformer is going to read it
     noisy = flow.mix(target, start, t).to(transformer.dtype)
     predicted = velocity(transformer, design, noisy, t, given)
-    return (predicted.float() - flow.velocity_target(target, start)).square().mean(dim=(1, 2))
+    other = None if seen.other is None else target - pack(sample_moments(seen.other.float(), noise))
+    return predicted.float() - flow.velocity_target(target, start), other
+
+
+def leaning(misses: Tensor, others: Tensor) -> Tensor:
+    """How far results lean to what other parameters of their task make of the source: (B,) from 0 to 1, half-way 0.5.
+
+    misses, others: (B, L, C), as `flow_misses` gives them. With a the share of the way to the other draw's target, this
+    is a^2 / (a^2 + 1/4); unlike the error, it asks for the right parameters however little they change the picture.
+    """
+    along = (misses * others).mean(dim=(1, 2)) / (others.square().mean(dim=(1, 2)) + ALIKE)
+    return along.square() / (along.square() + HALF_WAY)
 
 
 def draw_times(config: TrainConfig, batch: Batch | FeatureBatch, generator: torch.Generator) -> Tensor:
@@ -103,7 +130,8 @@ def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
         )
     before, after = (latent_features(vae, design, pictures) for pictures in (batch.before, batch.after))
     source, target = (latent_moments(vae, pictures, "mode") for pictures in (batch.source, batch.target))
-    return FeatureBatch(before, after, source, target, tasks=batch.tasks)
+    other = None if batch.other is None else latent_moments(vae, batch.other, "mode")
+    return FeatureBatch(before, after, source, target, other=other, tasks=batch.tasks)
 
 
 def read_relation(components: Components, batch: FeatureBatch) -> RelationKeysValues:

@@ -51,6 +51,7 @@ class TrainConfig:
     time_mode_scale: float = 1.29  # of mode: how much the middle is preferred
     guidance: float | None = None  # FLUX's embedded guidance while training; null: that of an edit
     weighting: Literal["none", "relative", "root", "sigma_sqrt", "cosmap"] = "none"  # see `weigh`
+    others: float = 0.0  # weight of `loss.leaning`, of procedural quads: whether they have the right parameters
 
     optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     learning_rate: float = 1e-4
@@ -95,6 +96,8 @@ class TrainConfig:
                 raise UsageError(f"{name}={share}: give a share from 0 to 1.")
             if share and not self.base_stays and self.cache is None and self.quads is None:
                 raise UsageError(f"{name}={share}: needs cache or quads; procedural quads are trained on whole.")
+        if self.others < 0:
+            raise UsageError(f"others={self.others}: give a weight of 0 or more.")
 
     def _check_parts(self) -> None:
         if not self.trains:
@@ -136,12 +139,14 @@ _MINI = TrainConfig(
         two_pairs=0.1,
         scene_share=0.33,
         core=_CORE,
-        core_share=0.12,
+        core_share=0.16,
+        done_share=0.2,
     ),
     steps=8000,
     batch=32,
     time_sampling="start",
     weighting="root",
+    others=0.15,
     optimizer="muon",
     learning_rate=1.2e-3,
 )

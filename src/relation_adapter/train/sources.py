@@ -26,7 +26,7 @@ def batches(
     where a cache is of another design, or cannot do what is asked; and what reading a cache or a file of quads raises.
     """
     if config.cache is None and config.quads is None:
-        return ProceduralBatches(config.data, config.batch, config.steps, config.seed)
+        return ProceduralBatches(config.data, config.batch, config.steps, config.seed, others=config.others > 0)
     quads = open_quads(config, TRAIN if config.cache is not None else UNSPLIT)
     if isinstance(quads, FeatureCache):
         quads.check_design(told(design))
