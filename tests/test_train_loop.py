@@ -17,7 +17,7 @@ from relation_adapter.errors import InputError, MissingExtraError, UsageError
 from relation_adapter.model.components import Components, build, tiny
 from relation_adapter.train import loop
 from relation_adapter.train.loop import train
-from relation_adapter.train.loss import flow_errors
+from relation_adapter.train.loss import flow_errors, flow_misses
 from relation_adapter.train.optimizers import build_optimizers, learning_rate, part_of, set_rates
 from relation_adapter.train.state import trained_parameters
 
@@ -97,12 +97,12 @@ def test_a_gradient_that_is_no_number_changes_nothing(tmp_path: Path, monkeypatc
     train(replace(TINY, steps=2), tmp_path)
     before = newest(tmp_path)
 
-    def broken(*given: object, **more: object) -> Tensor:
-        errors: Tensor = flow_errors(*given, **more)  # type: ignore[arg-type]
-        errors.register_hook(lambda gradient: gradient * torch.nan)
-        return errors
+    def broken(*given: object, **more: object) -> tuple[Tensor, Tensor | None]:
+        misses, others = flow_misses(*given, **more)  # type: ignore[arg-type]
+        misses.register_hook(lambda gradient: gradient * torch.nan)
+        return misses, others
 
-    monkeypatch.setattr(loop, "flow_errors", broken)
+    monkeypatch.setattr(loop, "flow_misses", broken)
     with pytest.raises(InputError, match=r"step 2: the gradient is nan; the last saved state is safe"):
         train(replace(TINY, steps=4), tmp_path)
     assert newest(tmp_path).keys() == before.keys()

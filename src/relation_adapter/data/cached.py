@@ -46,8 +46,8 @@ class FeatureBatch:
     pooled: Tensor | None = None
     has_text: Tensor | None = None
     has_relation: Tensor | None = None
-    other: Tensor | None = None
     tasks: tuple[str, ...] = ()
+    other: Tensor | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]

@@ -36,8 +36,8 @@ class Batch:
     after: Tensor
     source: Tensor
     target: Tensor
-    other: Tensor | None = None
     tasks: tuple[str, ...] = ()
+    other: Tensor | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]

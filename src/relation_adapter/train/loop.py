@@ -155,7 +155,7 @@ def _step(
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         t = draw_times(config, batch, rng)[rows]
         with accelerator.accumulate(model):
-            errors, leanings = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config)
+            errors, leanings = model(_errors, batch, t, ShareOfNoise(rng, config.batch, rows), config).unbind()
             accelerator.backward(weigh(errors, batch, config.weighting, t) + config.others * leanings.mean())
         seen.append((t, errors.detach()))
     norm = float(whole_tensor(accelerator.clip_grad_norm_(parameters, config.clip)))
@@ -176,12 +176,12 @@ def _step(
 
 def _errors(
     components: Components, batch: AnyBatch, t: torch.Tensor, noise: ShareOfNoise, config: TrainConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every quad's error, and how it leans, both (B,)."""
+) -> torch.Tensor:
+    """(2, B): every quad's error, and how it leans."""
     with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         misses, others = flow_misses(components, batch, t, noise, config.guidance)
     errors = misses.square().mean(dim=(1, 2))
-    return errors, torch.zeros_like(errors) if others is None else leaning(misses, others)
+    return torch.stack([errors, torch.zeros_like(errors) if others is None else leaning(misses, others)])
 
 
 @contextmanager
