@@ -10,11 +10,12 @@ import torch
 from training_processes import newest, same
 
 from relation_adapter.config import override
-from relation_adapter.data.dataset import Batch, ProceduralBatches, ProceduralMix
+from relation_adapter.data.dataset import _GOES_ON, Batch, ProceduralBatches, ProceduralMix
 from relation_adapter.errors import UsageError
 from relation_adapter.model.components import build
+from relation_adapter.procedural import TASKS
 from relation_adapter.train.loop import train
-from relation_adapter.train.loss import ALIKE, flow_misses, leaning
+from relation_adapter.train.loss import flow_misses, leaning
 from relation_adapter.train.presets import PRESETS
 
 SHAPES = ((64, 64), (48, 80))
@@ -49,7 +50,6 @@ def test_where_parameters_make_the_source_there_is_no_other() -> None:
 
 def test_leaning_is_half_half_way_to_the_other_draw() -> None:
     others = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
-    assert ALIKE < 1e-3
     for share, expected in ((0.0, 0.0), (0.5, 0.5), (1.0, 0.8), (-0.5, 0.5)):
         assert torch.allclose(leaning(share * others, others), torch.full((3,), expected), atol=1e-3)
     assert torch.equal(leaning(others, torch.zeros_like(others)), torch.zeros(3))
@@ -102,6 +102,7 @@ def test_a_pair_shown_backwards_leaves_alone_what_is_done() -> None:
 
 
 def test_the_usual_edit_is_never_taken_as_done() -> None:
-    """Of pixels alone, and of what goes on, as moving does."""
+    """Of pixels alone, or of what goes on, as moving does."""
+    assert set(_GOES_ON) <= TASKS.keys()
     mix = ProceduralMix(scene_share=0.0, core=("brighten",), core_share=1.0, done_share=1.0)
     assert (ProceduralBatches(mix, 4, 1, seed=0)[0].change > 0).all()

@@ -102,9 +102,9 @@ class ProceduralBatches(Dataset[Batch]):
         return Batch(
             before=_tensors([[before for before, _ in item] for item in exemplars]),
             after=_tensors([[after for _, after in item] for item in exemplars]),
-            source=_tensors([source for source, *_ in edits]),
-            target=_tensors([target for _, target, *_ in edits]),
-            other=_tensors([other for *_, other in edits]) if self.others else None,
+            source=_tensors([source for source, _, _ in edits]),
+            target=_tensors([target for _, target, _ in edits]),
+            other=_tensors([other for _, _, other in edits]) if self.others else None,
             tasks=names,
         )
 
@@ -118,8 +118,8 @@ class ProceduralBatches(Dataset[Batch]):
 
     def _quad(
         self, rng: np.random.Generator, shape: tuple[int, int], pairs: int
-    ) -> tuple[str, list[tuple[Picture, Picture]], list[Picture]]:
-        """A task's name, its exemplar pairs, and source and target of the given shape; with `others`, one more."""
+    ) -> tuple[str, list[tuple[Picture, Picture]], tuple[Picture, Picture, Picture]]:
+        """A task's name, its exemplar pairs, and source, target and other target of the given shape."""
         square = shape == (self.mix.size, self.mix.size)
         pool = self._pool(rng, square)
         task = pool[int(rng.integers(len(pool)))]
@@ -129,19 +129,20 @@ class ProceduralBatches(Dataset[Batch]):
         # With the same random numbers, other parameters meet the same source.
         again = copy.deepcopy(rng) if self.others else rng
         source, target = self._edit(task, rng, params, picture)
+        other = target
         if self.mix.done_share and _can_be_done(task) and rng.random() < self.mix.done_share:
-            backwards = [(after, before) for before, after in exemplars]
-            return task.name, backwards, [source, source, *([target] if self.others else ())]
-        if not self.others:
-            return task.name, exemplars, [source, target]
-        same, other = self._edit(task, again, task.draw_params(rng), picture)
-        return task.name, exemplars, [source, target, other if np.array_equal(same, source) else target]
+            exemplars = [(after, before) for before, after in exemplars]
+            target = source
+        elif self.others:
+            same, found = self._edit(task, again, task.draw_params(rng), picture)
+            other = found if np.array_equal(same, source) else target
+        return task.name, exemplars, (source, target, other)
 
-    def _edit(self, task: Task, rng: np.random.Generator, params: Params, picture: Picture | None) -> list[Picture]:
+    def _edit(
+        self, task: Task, rng: np.random.Generator, params: Params, picture: Picture | None
+    ) -> tuple[Picture, Picture]:
         """Source and target, of a picture or a newly drawn one."""
-        if picture is None:
-            return list(task.draw_pair(rng, params, self.mix.size))
-        return list(task.make_pair(picture, params))
+        return task.draw_pair(rng, params, self.mix.size) if picture is None else task.make_pair(picture, params)
 
 
 def quads_of(batch: AnyBatch, where: slice) -> AnyBatch:
