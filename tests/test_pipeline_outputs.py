@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers import FasterCacheConfig, FirstBlockCacheConfig, PyramidAttentionBroadcastConfig, TaylorSeerCacheConfig
-from PIL import Image
+from PIL import Image, ImageFilter
 from pipelines import DESIGNS, edit, largest, pair, pipeline, relation, shared, source
 from samples import natural, noise, psnr
 
+from relation_adapter import Relation
 from relation_adapter.detail import transfer_detail
 from relation_adapter.images import fit
 
@@ -68,12 +71,32 @@ def test_a_large_picture_keeps_its_detail_unless_told_otherwise() -> None:
     pipe, large = pipeline("mini"), natural(256)
     for parameter in pipe.transformer.proj_out.parameters():
         parameter.data.zero_()
-    options = {"image": large, "relation": relation("mini"), "seed": 0}
+    options = {"image": large, "pairs": [(large, large)], "seed": 0}
     small = fit(large, area=pipe.design.native_area, multiple=pipe.multiple)
     kept, plain = pipe(**options).images[0], pipe(detail=False, **options).images[0]
     assert largest(plain, small.restore(small.image)) <= 1
     assert largest(kept, transfer_detail(large, small.image, small.image)) <= 1
     assert psnr(kept, large) > psnr(plain, large) + 6
+
+
+def test_detail_goes_as_the_pair_shows(tmp_path: Path) -> None:
+    """The model leaves the small picture as it is, so that all that differs is what the pair says of finer detail."""
+    pipe, large = pipeline("mini"), natural(256)
+    for parameter in pipe.transformer.proj_out.parameters():
+        parameter.data.zero_()
+    soft = pipe.encode_relation([(large, large.filter(ImageFilter.GaussianBlur(8)))])
+    assert soft.detail and max(soft.detail) < 0.5 and pipe.encode_relation([(large, large)]).detail == []
+    soft.save(tmp_path / "soft.safetensors")
+    assert Relation.load(tmp_path / "soft.safetensors").detail == soft.detail
+
+    def off(relation: Any, **options: Any) -> float:
+        made = pipe(image=large, relation=relation, seed=0, **options).images[0]
+        return float(np.square(np.asarray(made, float) - np.asarray(large, float)).mean())
+
+    plain = off(soft, detail=False)
+    all_of_it, half, none = off(replace(soft, provenance={})), off((soft, 0.5)), off(soft)
+    assert all_of_it < 0.5 * half < 0.5 * none <= 0.51 * plain
+    assert off([soft, replace(soft, provenance={})]) == pytest.approx(none, rel=0.01)
 
 
 def test_a_picture_with_transparency_is_read_on_white() -> None:

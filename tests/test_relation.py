@@ -77,6 +77,8 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "provenance cut": (lambda path: write(path, TOKENS, provenance='{"a": '), "provenance is damaged"),
     "provenance a list": (lambda path: write(path, TOKENS, provenance="[]"), "provenance is damaged"),
     "provenance deep": (lambda path: write(path, TOKENS, provenance="[" * 99999), "provenance is damaged"),
+    "detail a word": (lambda path: write(path, TOKENS, provenance='{"detail": ["all"]}'), "provenance is damaged"),
+    "detail nan": (lambda path: write(path, TOKENS, provenance='{"detail": [NaN]}'), "provenance is damaged"),
     "no tokens": (lambda path: write(path, {"vector": torch.ones(1, 4)}), "holds ['vector']"),
     "more than a relation": (lambda path: write(path, TOKENS | {"to_k": torch.ones(1)}), "holds ['to_k', 'tokens']"),
     "a batch": (lambda path: write(path, {"tokens": torch.ones(2, 4, 16)}), "tokens is (2, 4, 16)"),

@@ -56,8 +56,8 @@ class Relation:
     tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
-    `name`, `pairs` (a hash of every picture), `created`, `package`. Without a `design` only the width of the tokens is
-    compared with the model's.
+    `name`, `pairs` (a hash of every picture), `created`, `package`, `detail` where the pairs are large enough to tell,
+    see the property. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -69,6 +69,11 @@ class Relation:
     def name(self) -> str:
         """The name it was given, or else of which model it is."""
         return str(self.provenance.get("name") or f"a relation of {self.provenance.get('model', 'an unknown model')}")
+
+    @property
+    def detail(self) -> list[float]:
+        """What is kept of detail finer than the model sees, as `detail.kept_detail` tells it; empty: not known, all."""
+        return [float(share) for share in self.provenance.get("detail", [])]
 
     def __repr__(self) -> str:
         return (
@@ -199,6 +204,9 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         provenance = json.loads(metadata["provenance"])
         if not isinstance(provenance, dict):
             raise ValueError("not an object")
+        detail = provenance.get("detail", [])
+        if not isinstance(detail, list) or not all(isinstance(share, float) and 0 <= share <= 2 for share in detail):
+            raise ValueError("detail is no list of shares")
     except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}

@@ -32,12 +32,19 @@ def decode(pipe: Any, tokens: Tensor, height: int) -> Tensor:
     return decoded
 
 
-def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence[Image.Image | None], kind: str) -> Any:
+def to_output(
+    pictures: Sequence[Tensor],
+    fits: Sequence[Fit],
+    sources: Sequence[Image.Image | None],
+    kind: str,
+    kept: Sequence[Sequence[float]] | None = None,
+) -> Any:
     """Decoded pictures (1, 3, h, w) in [-1, 1] as PIL pictures, or as arrays or tensors in [0, 1].
 
-    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. `np` gives
-    (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ. `later` gives
-    functions, to be called once, that make the PIL pictures.
+    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. kept: as
+    `detail.kept_detail` tells it, of every picture; None: all. `np` gives (N, H, W, 3), `pt` (N, 3, H, W), both without
+    rounding to 8 bits, and both a list where sizes differ. `later` gives functions, to be called once, that make the
+    PIL pictures.
     """
     if not all(picture.isfinite().all() for picture in pictures):
         raise WeightsError(
@@ -46,7 +53,7 @@ def to_output(pictures: Sequence[Tensor], fits: Sequence[Fit], sources: Sequence
         )
     # The clamp comes after the shift, as published: the other order rounds differently.
     units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
-    strips = [_restored(*each) for each in zip(units, fits, sources, strict=True)]
+    strips = [_restored(*each) for each in zip(units, fits, sources, kept or [()] * len(fits), strict=True)]
     if kind == "later":
         return [partial(picture_of_strips, one) for one in strips]
     if kind == "pil":
@@ -64,7 +71,7 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
     return [tensor[0] for tensor in tensors]
 
 
-def _restored(unit: Unit, fit: Fit, source: Image.Image | None) -> Iterator[Unit]:
+def _restored(unit: Unit, fit: Fit, source: Image.Image | None, kept: Sequence[float]) -> Iterator[Unit]:
     """The result at the size it is to have, in strips."""
     if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
         return iter([unit])
@@ -72,4 +79,4 @@ def _restored(unit: Unit, fit: Fit, source: Image.Image | None) -> Iterator[Unit
     result = unit[top:bottom, left:right]
     if source is None:
         return resized_strips(result, fit.size)
-    return detailed_strips(source, fit.crop(fit.image), result)
+    return detailed_strips(source, fit.crop(fit.image), result, kept)

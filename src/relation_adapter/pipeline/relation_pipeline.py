@@ -30,6 +30,7 @@ from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
+from relation_adapter.pipeline.detail_kept import pairs_detail
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.fast import Fast
 from relation_adapter.pipeline.flow_loop import RelationStore, Run, edited_tokens, wanted_tensors
@@ -165,6 +166,8 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         provenance = new_provenance(self.design, mark, pairs, name)
         if preparation is not None:
             provenance["preparation"] = preparation
+        if detail := pairs_detail(pairs, self.design.native_area, self.multiple):
+            provenance["detail"] = detail
         return Relation(tokens, vector, provenance, mean_change(before, after))
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 from relation_adapter.errors import UsageError
 from relation_adapter.images import Size
 from relation_adapter.pipeline import request
+from relation_adapter.pipeline.detail_kept import combined_detail
 from relation_adapter.pipeline.pictures import decode, stacked, to_output
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import check_fits, fingerprint
@@ -61,4 +62,5 @@ def output(
         return stacked(tokens)
     decoded = [decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)]
     sources = [detail_of[item.source] if detail_of else None for item in items]
-    return to_output(decoded, [item.fit for item in items], sources, kind)
+    kept = [combined_detail(item.relations) for item in items]
+    return to_output(decoded, [item.fit for item in items], sources, kind, kept)
