@@ -56,6 +56,8 @@ def designs() -> dict[str, ModelConfig]:
         transformer=shape,
         token_dim=WIDTH,
         resampler_heads=HEADS,
+        correction=False,
+        steps=2,
     )
     directed = replace(mini, relation_vector=False)
     together = replace(directed, source_attention="joint", source_time="shared")

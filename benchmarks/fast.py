@@ -51,7 +51,7 @@ class Way:
 
 def ways(pipe: Any, calibration: Sequence[Quad]) -> dict[str, Way]:
     few, long = f"exact, {pipe.design.steps} steps", f"exact, {LONG} steps"
-    found = {few: Way(None, few), "--fast": Way(None, few, preset=True)}
+    found = {few: Way(None, few)}
     if pipe.design.steps != LONG:
         found |= {long: Way(LONG, long), f"--fast, {LONG} steps": Way(LONG, long, preset=True)}
     if importlib.util.find_spec("torchao"):

@@ -14,7 +14,7 @@ from relation_adapter.model import components
 from relation_adapter.model.components import tiny_design
 from relation_adapter.pipeline import RelationPipeline
 
-PAIR = tuple(Image.effect_noise((40, 32), sigma).convert("RGB") for sigma in (30, 90))
+PAIR = tuple(Image.effect_noise((32, 32), sigma).convert("RGB") for sigma in (30, 90))
 SOURCE = Image.effect_noise((32, 32), 60).convert("RGB")
 BLOCKS = 9  # more than torch compiles versions of one function
 KINDS = 4  # of blocks: double, the first single one, whose tokens lie in memory in another way, the others, the last

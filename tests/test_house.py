@@ -27,6 +27,7 @@ LAYERS = (
         "header",
         "hub",
         "images",
+        "correction",
         "detail",
         "overlap",
         "importing",

@@ -92,6 +92,7 @@ class ModelConfig:
     # The flow: t = 1 is the start, t = 0 the picture.
     start: Literal["noise", "source"] = "noise"
     shift_tokens: Shift = "noisy_and_source"
+    correction: bool = False  # a relation also tells what the model gets wrong on its own pair: one more pass a pair
 
     # Text and pictures.
     text: Literal["instruction", "optional", "none"] = "instruction"  # optional, none: a learned null stands in
@@ -106,6 +107,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.source_attention == "joint" and self.source_time == "clean":
             raise UsageError("source_time=clean needs source_attention=isolated: a joint pass has one time for all.")
+        if self.correction and self.start != "source":
+            raise UsageError("correction=true needs start=source: it takes one step from a pair's before for its edit.")
         pooled = self.image_features in ("siglip_pooled", "latents_pooled")
         if self.projector == "pooled_mlp" and not pooled:
             raise UsageError(f"projector=pooled_mlp reads pooled features, not image_features={self.image_features}.")
@@ -212,7 +215,8 @@ _DIRECTED = ModelConfig(
     keep_size=False,
 )
 
-_MINI = ModelConfig(
+_MINI = dataclasses.replace(
+    _DIRECTED,
     name="mini",
     base=None,
     transformer=_MINI_TRANSFORMER,
@@ -220,8 +224,6 @@ _MINI = ModelConfig(
     pixel_hidden=16,
     image_features="latents",
     feature_dim=192 + 16,
-    projector="resampler",
-    roles=True,
     num_tokens=0,
     token_dim=256,
     resampler_layers=2,
@@ -229,17 +231,14 @@ _MINI = ModelConfig(
     relation_vector=True,
     exemplar_preparation="square",
     exemplar_size=128,
-    source_attention="isolated",
-    source_time="clean",
-    source_latents="mode",
     position_features=4,
     start="source",
     shift_tokens="none",
+    correction=True,
     text="none",
     text_length=1,
     native_area=128 * 128,
-    keep_size=False,
-    steps=2,
+    steps=1,
     guidance=1.0,
 )
 

@@ -165,22 +165,22 @@ def _detail_maps(guide: Array, result: Array) -> Array:
     guide, result: (h, w, 3) in [0, 1]. Ridge regression of the detail bands over windows, then averaged over windows as
     in the guided filter.
     """
-    guide, result = guide - _box(guide, BAND_RADIUS), result - _box(result, BAND_RADIUS)
-    guide_mean, result_mean = _box(guide, WINDOW_RADIUS), _box(result, WINDOW_RADIUS)
-    spread = _box(guide[..., :, None] * guide[..., None, :], WINDOW_RADIUS)
+    guide, result = guide - box_mean(guide, BAND_RADIUS), result - box_mean(result, BAND_RADIUS)
+    guide_mean, result_mean = box_mean(guide, WINDOW_RADIUS), box_mean(result, WINDOW_RADIUS)
+    spread = box_mean(guide[..., :, None] * guide[..., None, :], WINDOW_RADIUS)
     spread -= guide_mean[..., :, None] * guide_mean[..., None, :]
-    shared = _box(guide[..., :, None] * result[..., None, :], WINDOW_RADIUS)
+    shared = box_mean(guide[..., :, None] * result[..., None, :], WINDOW_RADIUS)
     shared -= guide_mean[..., :, None] * result_mean[..., None, :]
     maps = np.linalg.solve(spread + RIDGE * np.eye(3), shared)
-    variance = (_box(result * result, WINDOW_RADIUS) - result_mean**2).sum(-1)
+    variance = (box_mean(result * result, WINDOW_RADIUS) - result_mean**2).sum(-1)
     explained = (2 * (maps * shared).sum(-2) - (maps * (spread @ maps)).sum(-2)).sum(-1)
     share = (explained / (variance + RIDGE) - EXPLAINED_NONE) / (EXPLAINED_ALL - EXPLAINED_NONE)
     share = np.clip(share, 0, 1)
     fade = share * share * (3 - 2 * share)
-    return _box(maps * fade[..., None, None], WINDOW_RADIUS)
+    return box_mean(maps * fade[..., None, None], WINDOW_RADIUS)
 
 
-def _box(values: Array, radius: int) -> Array:
+def box_mean(values: Array, radius: int) -> Array:
     """The mean over the square window around each pixel of the first two axes, smaller at the borders."""
     for axis in (0, 1):
         length = values.shape[axis]

@@ -55,15 +55,18 @@ class Relation:
 
     tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
+    correction: (1, correction.FEATURES, 3), what the model gets wrong on the pairs; None where the design wants none.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `detail` where the pairs are large enough to tell,
-    see the property. Without a `design` only the width of the tokens is compared with the model's.
+    see the property, `corrected`, the share of what is wrong on the pairs that the correction tells. Without a `design`
+    only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
     vector: Tensor | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     change: Tensor | None = None
+    correction: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +87,7 @@ class Relation:
         """Write the file whole or not at all; folders are created. Raises WeightsError where the disk refuses."""
         from safetensors.torch import save
 
-        named = {"tokens": self.tokens, "vector": self.vector, "change": self.change}
+        named = {"tokens": self.tokens, "vector": self.vector, "change": self.change, "correction": self.correction}
         tensors = {key: value for key, value in named.items() if value is not None}
         metadata = {
             "format": FORMAT,
@@ -214,11 +217,11 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
 
 def _checked_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Only what a relation holds, in its shape, floating and finite."""
-    shapes = {"tokens": 3, "vector": 2, "change": 2}
+    shapes = {"tokens": 3, "vector": 2, "change": 2, "correction": 3}
     if "tokens" not in tensors or not tensors.keys() <= shapes.keys():
         raise WeightsError(
-            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most vector and change; encode the "
-            "pair again"
+            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most vector, change and correction; "
+            "encode the pair again"
         )
     for key, value in tensors.items():
         sound = value.ndim == shapes[key] and value.shape[0] == 1 and value.numel() and value.is_floating_point()

@@ -70,8 +70,8 @@ def _tell(pipe: RelationPipeline, options: Namespace, with_pairs: bool) -> None:
         raise UsageError(f"--best-of {options.best_of}: {options.model} makes the same of every seed; leave it out")
     if with_pairs and options.instruction and design.text == "none":
         say(f"note: {options.model} reads no text; --instruction has no effect")
-    if options.fast and options.steps is not None and options.steps <= fast.FULL_STEPS:
-        say(f"note: --fast leaves out some of more than {fast.FULL_STEPS} steps; at {options.steps} it has no effect")
+    if options.fast and (steps := options.steps or design.steps) <= fast.FULL_STEPS:
+        say(f"note: --fast leaves out some of more than {fast.FULL_STEPS} steps; at {steps} it has no effect")
     if options.guidance is not None and not design.transformer.guidance_embeds:
         say(f"note: {options.model} knows no guidance; --guidance has no effect")
     if isinstance(options.size, tuple) and options.size[0] * options.size[1] > FAR_FROM_NATIVE * design.native_area:

@@ -10,6 +10,6 @@ def add(how: argparse._ActionsContainer) -> None:
     how.add_argument(
         "--fast",
         action="store_true",
-        help="half of the time, and not quite exact: mini takes half of its steps, a run of many computes half of "
-        "them and foresees the others; docs/speed.md has the price",
+        help="half of the time, and not quite exact: a run of many steps computes half of them and foresees the "
+        "others; docs/speed.md has the price",
     )

@@ -25,7 +25,7 @@ def combined_detail(relations: Sequence[Weighted]) -> list[float]:
     acting = [one for one in relations if one.relation.detail]
     octaves = max((len(one.relation.detail) for one in acting), default=0)
     return [
-        math.prod(1 - _strength(one) * (1 - _at(one.relation.detail, octave)) for one in acting)
+        math.prod(1 - mean_strength(one) * (1 - _at(one.relation.detail, octave)) for one in acting)
         for octave in range(octaves)
     ]
 
@@ -35,6 +35,6 @@ def _at(kept: Sequence[float], octave: int) -> float:
     return kept[min(octave, len(kept) - 1)]
 
 
-def _strength(weighted: Weighted) -> float:
+def mean_strength(weighted: Weighted) -> float:
     """Of one relation over all blocks, in [0, 1]."""
     return min(max(math.fsum(weighted.strength) / len(weighted.strength), 0.0), 1.0)

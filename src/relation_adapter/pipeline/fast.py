@@ -23,22 +23,15 @@ def cache_config(dtype: torch.dtype) -> TaylorSeerCacheConfig:
 class Fast:
     """The part of a `RelationPipeline` that trades exactness for time."""
 
-    design: Any
     transformer: Any
     _fast: bool = False
-
-    @property
-    def default_steps(self) -> int:
-        """Steps of a call that does not say."""
-        steps: int = self.design.steps
-        return max(1, steps // 2) if self._fast and steps <= FULL_STEPS else steps
 
     def enable_fast(self) -> None:
         """Edit faster, and not quite exactly, until `disable_fast`.
 
-        A design of few steps (`mini`) takes half of them. After FULL_STEPS a run computes every INTERVAL-th velocity
-        and tells the others from the two before (TaylorSeer, Liu et al. 2025, arXiv 2503.06923). Raises UsageError
-        where the transformer has a cache of the caller's.
+        After FULL_STEPS a run computes every INTERVAL-th velocity and tells the others from the two before (TaylorSeer,
+        Liu et al. 2025, arXiv 2503.06923). One of fewer steps is as exact as ever. Raises UsageError where the
+        transformer has a cache of the caller's.
         """
         self._refuse_a_cache()
         self._fast = True

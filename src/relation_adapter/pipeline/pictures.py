@@ -32,28 +32,32 @@ def decode(pipe: Any, tokens: Tensor, height: int) -> Tensor:
     return decoded
 
 
-def to_output(
-    pictures: Sequence[Tensor],
-    fits: Sequence[Fit],
-    sources: Sequence[Image.Image | None],
-    kind: str,
-    kept: Sequence[Sequence[float]] | None = None,
-) -> Any:
-    """Decoded pictures (1, 3, h, w) in [-1, 1] as PIL pictures, or as arrays or tensors in [0, 1].
-
-    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. kept: as
-    `detail.kept_detail` tells it, of every picture; None: all. `np` gives (N, H, W, 3), `pt` (N, 3, H, W), both without
-    rounding to 8 bits, and both a list where sizes differ. `later` gives functions, to be called once, that make the
-    PIL pictures.
-    """
+def units(pictures: Sequence[Tensor]) -> list[Unit]:
+    """Decoded pictures (1, 3, H, W) in about [-1, 1] as (H, W, 3) in [0, 1]. WeightsError where they are none."""
     if not all(picture.isfinite().all() for picture in pictures):
         raise WeightsError(
             "The result is no picture: numbers that are not finite came out of the model; its weights are damaged, or "
             "too large for float16 (bfloat16 has room for them)"
         )
     # The clamp comes after the shift, as published: the other order rounds differently.
-    units = [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
-    strips = [_restored(*each) for each in zip(units, fits, sources, kept or [()] * len(fits), strict=True)]
+    return [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
+
+
+def to_output(
+    pictures: Sequence[Unit],
+    fits: Sequence[Fit],
+    sources: Sequence[Image.Image | None],
+    kind: str,
+    kept: Sequence[Sequence[float]] | None = None,
+) -> Any:
+    """Pictures (h, w, 3) in [0, 1] as PIL pictures, or as arrays or tensors in [0, 1].
+
+    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. kept: as
+    `detail.kept_detail` tells it, of every picture; None: all. `np` gives (N, H, W, 3), `pt` (N, 3, H, W), both without
+    rounding to 8 bits, and both a list where sizes differ. `later` gives functions, to be called once, that make the
+    PIL pictures.
+    """
+    strips = [_restored(*each) for each in zip(pictures, fits, sources, kept or [()] * len(fits), strict=True)]
     if kind == "later":
         return [partial(picture_of_strips, one) for one in strips]
     if kind == "pil":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,7 @@ from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
+from relation_adapter.pipeline.corrections import pairs_correction
 from relation_adapter.pipeline.detail_kept import pairs_detail
 from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.fast import Fast
@@ -168,7 +170,16 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
             provenance["preparation"] = preparation
         if detail := pairs_detail(pairs, self.design.native_area, self.multiple):
             provenance["detail"] = detail
-        return Relation(tokens, vector, provenance, mean_change(before, after))
+        return self._corrected(Relation(tokens, vector, provenance, mean_change(before, after)), pairs)
+
+    def _corrected(self, relation: Relation, pairs: Sequence[Pair]) -> Relation:
+        """With what the model gets wrong on the pairs, where its design asks for that."""
+        if not self.design.correction:
+            return relation
+        correction, share = pairs_correction(self, relation, pairs)
+        return replace(
+            relation, correction=correction, provenance={**relation.provenance, "corrected": round(share, 3)}
+        )
 
     @torch.no_grad()
     def encode_prompt(
@@ -245,7 +256,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         relation of another model; nothing has run by then.
         """
         run = Run(
-            steps=self.default_steps if num_inference_steps is None else num_inference_steps,
+            steps=self.design.steps if num_inference_steps is None else num_inference_steps,
             guidance=self.design.guidance if guidance_scale is None else guidance_scale,
             strength_steps=strength_steps,
             shift_tokens=request.shift_of(shift_tokens, self.design, self.scheduler),

@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Size
+from relation_adapter.images import Size, to_unit
 from relation_adapter.pipeline import request
+from relation_adapter.pipeline.corrections import check_correction, corrected
 from relation_adapter.pipeline.detail_kept import combined_detail
-from relation_adapter.pipeline.pictures import decode, stacked, to_output
+from relation_adapter.pipeline.pictures import decode, stacked, to_output, units
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import check_fits, fingerprint
 
@@ -50,6 +51,7 @@ def add_relations(pipe: Any, items: Sequence[Item], relation: Any, pairs: Any, s
         request.check_in_context(per_image)
     for one in {weighted.relation for weighted_list in per_image for weighted in weighted_list}:
         check_fits(one, pipe.design, mark)
+        check_correction(one)
     for item in items:
         item.relations = per_image[item.source]
 
@@ -60,7 +62,8 @@ def output(
     """The tokens (1, L, C) of every item as the kind of output asked for; detail_of: pictures whose detail is kept."""
     if kind == "latent":
         return stacked(tokens)
-    decoded = [decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)]
+    decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
+    made = [corrected(one, to_unit(item.fit.image), item.relations) for one, item in zip(decoded, items, strict=True)]
     sources = [detail_of[item.source] if detail_of else None for item in items]
     kept = [combined_detail(item.relations) for item in items]
-    return to_output(decoded, [item.fit for item in items], sources, kind, kept)
+    return to_output(made, [item.fit for item in items], sources, kind, kept)

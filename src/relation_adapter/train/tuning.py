@@ -49,7 +49,10 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of it. error_before, error: over that of doing nothing, on what was kept out. step: that was kept."""
+    """What came of it. step: that was kept.
+
+    error_before, error: over that of doing nothing, on what was kept out; less what a correction tells of it.
+    """
 
     relation: Relation
     error_before: float
@@ -91,8 +94,7 @@ def tune(
     pipe.transformer.requires_grad_(False)
     pipe.adapter.requires_grad_(False)
     relation = pipe.encode_relation(pairs, name, preparation)
-    examples = [_example(pipe, pair, tuning.seed + number) for number, pair in enumerate(pairs)]
-    fitting = _Fitting(pipe, relation, examples, instruction)
+    fitting = _Fitting(pipe, relation, pairs, tuning, instruction)
     if tuning.lora_rank:
         parameters, unit = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
     else:
@@ -100,8 +102,8 @@ def tune(
     usual = LORA_RATE if tuning.lora_rank else RELATION_RATE
     step, before, after = fitting.run(parameters, tuning, unit * (tuning.learning_rate or usual))
     told = {"steps": step, "error_before": round(before, 4), "error": round(after, 4), "lora": tuning.lora_rank}
-    if not tuning.lora_rank and step:
-        relation = fitting.relation()
+    if step:
+        relation = pipe._corrected(relation if tuning.lora_rank else fitting.relation(), pairs)
     return Tuned(replace(relation, provenance={**relation.provenance, "tuned": told}), before, after, step)
 
 
@@ -109,9 +111,10 @@ class _Fitting:
     """The tokens and the vector of one relation, or weights elsewhere, brought nearer to what the examples show."""
 
     def __init__(
-        self, pipe: RelationPipeline, relation: Relation, examples: Sequence[Example], instruction: str | None
+        self, pipe: RelationPipeline, relation: Relation, pairs: Sequence[Pair], tuning: Tuning, instruction: str | None
     ) -> None:
-        self.pipe, self.design, self.first, self.examples = pipe, pipe.design, relation, examples
+        self.pipe, self.design, self.first, self.pairs = pipe, pipe.design, relation, pairs
+        self.examples = [_example(pipe, pair, tuning.seed + number) for number, pair in enumerate(pairs)]
         device = pipe._execution_device
         self.tokens = relation.tokens.to(device, torch.float32)
         self.vector = None if relation.vector is None else relation.vector.to(device, torch.float32)
@@ -136,7 +139,7 @@ class _Fitting:
         first, mirrored = self.held_out(PLAIN), self.held_out(MIRRORED)
         sides = (PLAIN, MIRRORED) if mirrored < MIRRORS * first else (PLAIN,)
         turns = [(example, side) for example in self.examples for side in sides]
-        best, kept = first, 0
+        best, kept, read = first, 0, first * self.left()
         values = [parameter.detach().clone() for parameter in parameters]
         start = values
         optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
@@ -152,12 +155,16 @@ class _Fitting:
                     best, kept, values = error, step, [parameter.detach().clone() for parameter in parameters]
                 elif step - kept >= PATIENCE:
                     break
-        if best > WORTH * first:
-            best, kept, values = first, 0, start
-        with torch.no_grad():
-            for parameter, value in zip(parameters, values, strict=True):
-                parameter.copy_(value)
-        return kept, first, best
+        _set(parameters, values)
+        tuned = best * self.left() if kept else read
+        if tuned > WORTH * read or not kept:
+            _set(parameters, start)
+            return 0, read, read
+        return kept, read, tuned
+
+    def left(self) -> float:
+        """The share of the error that is left once it is corrected as an edit's result will be."""
+        return 1.0 - float(self.pipe._corrected(self.relation(), self.pairs).provenance.get("corrected", 0.0))
 
     def _loss(self, example: Example, side: slice, seed: int) -> Tensor:
         """Of the part that is fitted: the error over that of doing nothing."""
@@ -198,6 +205,12 @@ class _Fitting:
         vector = None if self.vector is None else self.vector.to(adapter.dtype)
         keys_values: RelationKeysValues = adapter.keys_values(self.tokens.to(adapter.dtype), vector)
         return keys_values
+
+
+@torch.no_grad()
+def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
 
 
 @torch.no_grad()
