@@ -128,7 +128,7 @@ _CORE = (
 )
 
 # Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.24 on the
-# seen tasks of the frozen benchmark, 0.20 on photos (docs/mini.md).
+# seen tasks of the frozen benchmark, 0.18 on photos (docs/mini.md).
 _MINI = TrainConfig(
     model=replace(
         MODELS["mini"], exemplar_size=64, native_area=64 * 64
