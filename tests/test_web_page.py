@@ -156,7 +156,7 @@ def test_history_puts_back_what_an_edit_was_made_of(visitor: Visitor) -> None:
     with zipfile.ZipFile(visitor.save("Download all (zip)")) as archive:
         told = json.loads(archive.read("settings.json"))
         assert sorted(archive.namelist()) == ["coffee.png", "relation.safetensors", "rocket.png", "settings.json"]
-    assert (told["strength"], told["steps"], told["model"]) == (0.5, 2, "mini")
+    assert (told["strength"], told["steps"], told["model"]) == (0.5, 1, "mini")
     first = visitor.result()
     visitor.page.locator("#results .thumbnail-item").first.click()
     visitor.page.get_by_text("rocket · 640").wait_for()

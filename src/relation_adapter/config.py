@@ -108,7 +108,7 @@ class ModelConfig:
         if self.source_attention == "joint" and self.source_time == "clean":
             raise UsageError("source_time=clean needs source_attention=isolated: a joint pass has one time for all.")
         if self.correction and self.start != "source":
-            raise UsageError("correction=true needs start=source: it takes one step from a pair's before for its edit.")
+            raise UsageError("correction=true needs start=source, where one step is an edit; set correction=false.")
         pooled = self.image_features in ("siglip_pooled", "latents_pooled")
         if self.projector == "pooled_mlp" and not pooled:
             raise UsageError(f"projector=pooled_mlp reads pooled features, not image_features={self.image_features}.")

@@ -168,7 +168,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         provenance = new_provenance(self.design, mark, pairs, name)
         if preparation is not None:
             provenance["preparation"] = preparation
-        if detail := pairs_detail(pairs, self.design.native_area, self.multiple):
+        if detail := pairs_detail(pairs, self.design.native_area, self.design.patch):
             provenance["detail"] = detail
         return self._corrected(Relation(tokens, vector, provenance, mean_change(before, after)), pairs)
 
