@@ -74,15 +74,14 @@ def kept_detail(before: Image.Image, after: Image.Image, small: Size) -> list[fl
     if not octaves:
         return []
     before, after = resize(to_rgb(before), size), resize(to_rgb(after), size)
-    guide, result = resize(before, small), resize(after, small)
+    levels = [[_level(one, small, octave) for octave in range(octaves + 1)] for one in (before, after)]
+    guide, result = levels[0][0], levels[1][0]
     maps = _detail_maps(to_unit(guide).astype(np.float64), to_unit(result).astype(np.float64)).astype(np.float32)
     half = max(1, small[0] // 2), max(1, small[1] // 2)
     coarse = [_octave(resize(one, half), one) for one in (guide, result)]
     kept = []
     for octave in range(octaves):
-        shown, true = (
-            _octave(_level(full, small, octave), _level(full, small, octave + 1)) for full in (before, after)
-        )
+        shown, true = (_octave(*each[octave : octave + 2]) for each in levels)
         left = min(1.0, _power(true) / _power(shown) * _power(coarse[0]) / _power(coarse[1]))
         carried = _mapped(maps, shown, (0, 0, *small))
         explained = float((carried * true).mean() + NONE * left) / float(np.square(carried).mean() + NONE)
