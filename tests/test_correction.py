@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from samples import natural
 
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.config import MODELS
-from relation_adapter.correction import FEATURES, Known, correction_of, fit_correction
+from relation_adapter.correction import FEATURES, ROWS, Known, correction_of, fit_correction
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.images import Unit, to_unit
 
@@ -35,9 +36,31 @@ def test_a_mistake_of_colour_is_taken_off_another_picture() -> None:
     seen, other = crop(0, 0), crop(96, 96)
     wrong = [(darker(one) * np.float32(0.8) + np.float32([0.05, 0, 0.1])) for one in (seen, other)]
     coefficients, share = fit_correction([Known(wrong[0], seen, darker(seen))])
-    assert coefficients.shape == (FEATURES, 3) and share > 0.8
+    assert coefficients.shape == (ROWS, 3) and share > 0.8
     mended = wrong[1] + correction_of(wrong[1], other, coefficients)
     assert error(mended, darker(other)) < 0.2 * error(wrong[1], darker(other))
+
+
+def posterized(values: Unit) -> Unit:
+    return (np.rint(values * 3) / 3).astype(np.float32)
+
+
+def inverted_lights(values: Unit) -> Unit:
+    return np.where(values > 0.6, 1 - values, values).astype(np.float32)
+
+
+@pytest.mark.parametrize("look", [posterized, inverted_lights])
+def test_a_curve_that_no_smooth_one_follows_is_learned(look: Callable[[Unit], Unit]) -> None:
+    seen, other = crop(0, 0), crop(96, 96)
+    coefficients, share = fit_correction([Known(seen, seen, look(seen))])
+    assert share > 0.7
+    assert error(other + correction_of(other, other, coefficients), look(other)) < 0.2 * error(other, look(other))
+
+
+def test_where_curves_tell_little_there_are_none() -> None:
+    rng, seen = np.random.default_rng(0), crop(0, 0)
+    noisy = (seen + 0.1 * rng.standard_normal(seen.shape)).clip(0, 1).astype(np.float32)
+    assert not fit_correction([Known(seen, seen, noisy)])[0][FEATURES:].any()
 
 
 def test_a_mistake_that_no_pixel_tells_changes_little() -> None:
@@ -77,7 +100,7 @@ def test_mini_edits_other_photos_better_for_it() -> None:
 
 def test_strength_weighs_it_and_two_relations_add_theirs() -> None:
     pipe, made = shared("mini"), relation("mini")
-    known = torch.zeros(1, FEATURES, 3)
+    known = torch.zeros(1, ROWS, 3)
     known[0, 0] = 0.1  # a tenth brighter everywhere
     zero, one = replace(made, correction=torch.zeros_like(known)), replace(made, correction=known)
 

@@ -55,7 +55,7 @@ class Relation:
 
     tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
-    correction: (1, correction.FEATURES, 3), what the model gets wrong on the pairs; None where the design wants none.
+    correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `detail` where the pairs are large enough to tell,
     see the property, `corrected`, the share of what is wrong on the pairs that the correction tells. Without a `design`

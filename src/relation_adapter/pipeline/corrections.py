@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relation_adapter.correction import FEATURES, Known, correction_of, fit_correction
+from relation_adapter.correction import ROWS, Known, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
@@ -24,7 +24,7 @@ from relation_adapter.relation import Relation
 
 @torch.no_grad()
 def pairs_correction(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> tuple[Tensor, float]:
-    """(1, FEATURES, 3), of a relation of these pairs, and the share of the error that it tells.
+    """(1, ROWS, 3), of a relation of these pairs, and the share of the error that it tells.
 
     For a design whose flow starts at the source, and takes one step.
     """
@@ -61,7 +61,7 @@ def corrected(result: Unit, source: Unit, relations: Sequence[Weighted]) -> Unit
 def check_correction(relation: Relation) -> None:
     """Raise WeightsError on one of another form."""
     found = relation.correction
-    if found is not None and found.shape != (1, FEATURES, 3):
+    if found is not None and found.shape != (1, ROWS, 3):
         raise WeightsError(
-            f"{relation.name}: its correction is {tuple(found.shape)}, not {(1, FEATURES, 3)}; encode the pair again"
+            f"{relation.name}: its correction is {tuple(found.shape)}, not {(1, ROWS, 3)}; encode the pair again"
         )
