@@ -27,6 +27,7 @@ LAYERS = (
         "header",
         "hub",
         "images",
+        "alignment",
         "correction",
         "detail",
         "overlap",

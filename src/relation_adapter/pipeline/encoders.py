@@ -12,6 +12,7 @@ from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from PIL import Image
 from torch import Tensor
 
+from relation_adapter.alignment import Shift, cropped, shift_of
 from relation_adapter.config import ModelConfig
 from relation_adapter.editor import Pair
 from relation_adapter.errors import UsageError
@@ -23,6 +24,17 @@ logger = logging.getLogger(__name__)
 
 CLIP_LENGTH = 77
 LONGEST_TEXT = 512  # tokens that FLUX was trained with
+
+
+def aligned_pairs(design: ModelConfig, pairs: Sequence[Pair]) -> tuple[list[Pair], list[Shift]]:
+    """Pairs as a design should see them, and how many pixels each `after` lay off to the right and down.
+
+    Only what reads before and after patch by patch takes a shift for a part of the edit.
+    """
+    if design.image_features != "latents":
+        return list(pairs), []
+    shifts = [shift_of(*pair) for pair in pairs]
+    return [cropped(*pair, shift) if any(shift) else pair for pair, shift in zip(pairs, shifts, strict=True)], shifts
 
 
 def pair_features(

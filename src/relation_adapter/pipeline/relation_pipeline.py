@@ -33,7 +33,7 @@ from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
 from relation_adapter.pipeline.corrections import pairs_correction
 from relation_adapter.pipeline.detail_kept import pairs_detail
-from relation_adapter.pipeline.encoders import encode_texts, given_embeds, pair_features
+from relation_adapter.pipeline.encoders import aligned_pairs, encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.fast import Fast
 from relation_adapter.pipeline.flow_loop import RelationStore, Run, edited_tokens, wanted_tensors
 from relation_adapter.pipeline.load import load_file, load_folder, model_path
@@ -162,10 +162,13 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
     def _encode_relation(
         self, pairs: Sequence[Pair], name: str | None = None, preparation: str | None = None
     ) -> Relation:
-        before, after = pair_features(self, pairs, self._execution_device, preparation)
-        tokens, vector = self.adapter.encode(before, after)
         mark = fingerprint(self.design, self.adapter.projector)
         provenance = new_provenance(self.design, mark, pairs, name)
+        pairs, shifts = aligned_pairs(self.design, pairs)
+        before, after = pair_features(self, pairs, self._execution_device, preparation)
+        tokens, vector = self.adapter.encode(before, after)
+        if any(map(any, shifts)):
+            provenance["shifts"] = [list(shift) for shift in shifts]
         if preparation is not None:
             provenance["preparation"] = preparation
         if detail := pairs_detail(pairs, self.design.native_area, self.design.patch):

@@ -22,7 +22,7 @@ from relation_adapter.model.latents import pack
 from relation_adapter.model.lora import add_lora
 from relation_adapter.model.velocity import Conditions, velocity
 from relation_adapter.pipeline import RelationPipeline
-from relation_adapter.pipeline.encoders import encode_texts
+from relation_adapter.pipeline.encoders import aligned_pairs, encode_texts
 from relation_adapter.pipeline.pictures import to_tensor
 from relation_adapter.relation import Relation
 
@@ -94,6 +94,7 @@ def tune(
     pipe.transformer.requires_grad_(False)
     pipe.adapter.requires_grad_(False)
     relation = pipe.encode_relation(pairs, name, preparation)
+    pairs, _ = aligned_pairs(pipe.design, pairs)
     fitting = _Fitting(pipe, relation, pairs, tuning, instruction)
     if tuning.lora_rank:
         parameters, unit = add_lora(pipe.transformer, tuning.lora_rank, name=LORA_NAME, seed=tuning.seed), 1.0
