@@ -29,6 +29,7 @@ LAYERS = (
         "images",
         "alignment",
         "correction",
+        "linear",
         "detail",
         "overlap",
         "importing",

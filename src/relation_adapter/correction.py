@@ -145,8 +145,12 @@ def _rows(known: Known) -> tuple[Values, Unit, Values, Mask]:
     height, width = known.result.shape[:2]
     features = np.concatenate([*_parts(known.result, known.source)], axis=2).reshape(-1, FEATURES)
     errors = (known.target - known.result).reshape(-1, 3).astype(np.float64)
-    odd = np.add.outer(np.arange(height) // BLOCK, np.arange(width) // BLOCK) % 2 == 1
-    return features.astype(np.float64), _levels(known.source).reshape(-1, CURVES), errors, odd.reshape(-1)
+    return features.astype(np.float64), _levels(known.source).reshape(-1, CURVES), errors, board(height, width)
+
+
+def board(height: int, width: int) -> Mask:
+    """(N,): which pixels are in the black blocks of a chess board; fits of the others are tried on them."""
+    return (np.add.outer(np.arange(height) // BLOCK, np.arange(width) // BLOCK) % 2 == 1).reshape(-1)
 
 
 def _levels(source: Unit) -> Unit:

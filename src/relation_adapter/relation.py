@@ -31,6 +31,8 @@ FORMAT = "relation-adapter-relation"
 VERSION = "1"
 MODEL_FORMAT = "relation-adapter"
 
+_SHAPES = {"tokens": 3, "vector": 2, "change": 2, "correction": 3, "linear": 3}  # in a file, and how many axes
+
 # What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
 _DESIGN_FIELDS = (
     "image_features",
@@ -56,10 +58,12 @@ class Relation:
     tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
+    linear: (1, linear.LINEAR_ROWS, 3), the edit itself, where it is one that a few numbers say exactly.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
-    `name`, `pairs` (a hash of every picture), `created`, `package`, `detail` where the pairs are large enough to tell,
-    see the property, `corrected`, the share of what is wrong on the pairs that the correction tells. Without a `design`
-    only the width of the tokens is compared with the model's.
+    `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
+    `detail` where they are large enough to tell, see the property, `corrected`, the share of what is wrong on the pairs
+    that the correction tells, or the linear edit. Without a `design` only the width of the tokens is compared with the
+    model's.
     """
 
     tokens: Tensor
@@ -67,6 +71,7 @@ class Relation:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     change: Tensor | None = None
     correction: Tensor | None = None
+    linear: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -87,8 +92,7 @@ class Relation:
         """Write the file whole or not at all; folders are created. Raises WeightsError where the disk refuses."""
         from safetensors.torch import save
 
-        named = {"tokens": self.tokens, "vector": self.vector, "change": self.change, "correction": self.correction}
-        tensors = {key: value for key, value in named.items() if value is not None}
+        tensors = {key: value for key in _SHAPES if (value := getattr(self, key)) is not None}
         metadata = {
             "format": FORMAT,
             "version": VERSION,
@@ -217,14 +221,13 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
 
 def _checked_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Only what a relation holds, in its shape, floating and finite."""
-    shapes = {"tokens": 3, "vector": 2, "change": 2, "correction": 3}
-    if "tokens" not in tensors or not tensors.keys() <= shapes.keys():
+    if "tokens" not in tensors or not tensors.keys() <= _SHAPES.keys():
         raise WeightsError(
-            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most vector, change and correction; "
+            f"{path}: holds {sorted(tensors)[:4]}, a relation holds tokens and at most {', '.join([*_SHAPES][1:])}; "
             "encode the pair again"
         )
     for key, value in tensors.items():
-        sound = value.ndim == shapes[key] and value.shape[0] == 1 and value.numel() and value.is_floating_point()
+        sound = value.ndim == _SHAPES[key] and value.shape[0] == 1 and value.numel() and value.is_floating_point()
         if not sound or not value.isfinite().all():
             raise WeightsError(
                 f"{path}: {key} is {tuple(value.shape)} of {value.dtype}, not finite numbers of shape (1, ...); "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,6 +15,7 @@ from relation_adapter.correction import ROWS, Known, correction_of, fit_correcti
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
+from relation_adapter.linear import LINEAR_ROWS, fit_linear, linear_of
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
@@ -21,13 +25,31 @@ from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
 
+EXACT = 0.3  # times the error that a correction leaves, at the most: then the edit is a linear one
 
-@torch.no_grad()
-def pairs_correction(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> tuple[Tensor, float]:
-    """(1, ROWS, 3), of a relation of these pairs, and the share of the error that it tells.
+
+def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
+    """The relation of these pairs, with its correction, and as a linear edit where it is one.
 
     For a design whose flow starts at the source, and takes one step.
     """
+    known = _known(pipe, relation, pairs)
+    correction, share = fit_correction(known)
+    linear, error = fit_linear(known)
+    wrong = float(np.mean([np.square(one.target - one.result).mean() for one in known])) + 1e-9
+    exact = error < EXACT * (1 - share) * wrong
+    told = max(0.0, 1 - error / wrong) if exact else share
+    return replace(
+        relation,
+        correction=torch.from_numpy(correction)[None],
+        linear=torch.from_numpy(linear)[None] if exact else None,
+        provenance={**relation.provenance, "corrected": round(told, 3)},
+    )
+
+
+@torch.no_grad()
+def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
+    """What the model makes of the pairs' own sources."""
     device, adapter, dtype = pipe._execution_device, pipe.adapter, pipe.transformer.dtype
     text, pooled = (value.to(device, dtype) for value in encode_texts(pipe, [None], device))
     vector = None if relation.vector is None else relation.vector.to(device, adapter.dtype)
@@ -44,24 +66,33 @@ def pairs_correction(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> tu
         result = units([decode(pipe, made, seen.image.height)])[0][top:bottom, left:right]
         shown = resize(to_rgb(after), (right - left, bottom - top))
         known.append(Known(result, to_unit(seen.crop(seen.image)), to_unit(shown)))
-    coefficients, share = fit_correction(known)
-    return torch.from_numpy(coefficients)[None], share
+    return known
 
 
 def corrected(result: Unit, source: Unit, relations: Sequence[Weighted]) -> Unit:
-    """A result (H, W, 3) in [0, 1] without what its relations know to be wrong; source: as the model saw it."""
+    """A result (H, W, 3) in [0, 1] without what its relations know to be wrong; source: as the model saw it.
+
+    What one relation alone says exactly is done; what several do together, the model knows better.
+    """
+    acting = [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
+    if len(acting) == 1 and (linear := acting[0][0].linear) is not None:
+        return result + acting[0][1] * (linear_of(source, _numbers(linear)) - result)
     total = result
-    for weighted in relations:
-        coefficients, strength = weighted.relation.correction, mean_strength(weighted)
-        if coefficients is not None and strength:
-            total = total + strength * correction_of(result, source, coefficients[0].float().cpu().numpy())
+    for relation, strength in acting:
+        if relation.correction is not None:
+            total = total + strength * correction_of(result, source, _numbers(relation.correction))
     return total if total is result else total.clip(0, 1)
+
+
+def _numbers(kept: Tensor) -> npt.NDArray[np.float32]:
+    found: npt.NDArray[np.float32] = kept[0].float().cpu().numpy()
+    return found
 
 
 def check_correction(relation: Relation) -> None:
     """Raise WeightsError on one of another form."""
-    found = relation.correction
-    if found is not None and found.shape != (1, ROWS, 3):
-        raise WeightsError(
-            f"{relation.name}: its correction is {tuple(found.shape)}, not {(1, ROWS, 3)}; encode the pair again"
-        )
+    for name, found, rows in (("correction", relation.correction, ROWS), ("linear", relation.linear, LINEAR_ROWS)):
+        if found is not None and found.shape != (1, rows, 3):
+            raise WeightsError(
+                f"{relation.name}: its {name} is {tuple(found.shape)}, not {(1, rows, 3)}; encode the pair again"
+            )

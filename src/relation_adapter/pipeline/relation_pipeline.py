@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -31,7 +30,7 @@ from relation_adapter.model.components import Components
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
-from relation_adapter.pipeline.corrections import pairs_correction
+from relation_adapter.pipeline.corrections import correct
 from relation_adapter.pipeline.detail_kept import pairs_detail
 from relation_adapter.pipeline.encoders import aligned_pairs, encode_texts, given_embeds, pair_features
 from relation_adapter.pipeline.fast import Fast
@@ -177,12 +176,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
 
     def _corrected(self, relation: Relation, pairs: Sequence[Pair]) -> Relation:
         """With what the model gets wrong on the pairs, where its design asks for that."""
-        if not self.design.correction:
-            return relation
-        correction, share = pairs_correction(self, relation, pairs)
-        return replace(
-            relation, correction=correction, provenance={**relation.provenance, "corrected": round(share, 3)}
-        )
+        return correct(self, relation, pairs) if self.design.correction else relation
 
     @torch.no_grad()
     def encode_prompt(

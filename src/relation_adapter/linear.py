@@ -1,0 +1,101 @@
+"""Edits that a few numbers say exactly: clipped mixes of a source's colours, or of the source and its blurs.
+
+Grey, sepia, contrast, a negative, a tint, swapped channels; blur, sharpen. Where the pair is one of these, least
+squares says it better than any model: to the rounding of its pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from relation_adapter.correction import Known, Mask, Values, board
+from relation_adapter.images import Unit
+
+Coefficients = npt.NDArray[np.float32]
+
+SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
+LINEAR_ROWS = 1 + 3 + len(SIGMAS)  # 1, the colours; each colour's own blurs
+RIDGE = 1e-7
+BLACK, WHITE = 1 / 255, 254 / 255  # beyond them a target may have been clipped: what it would have been is not known
+FEWEST = 50  # pixels, to fit a colour to
+SIMPLER = 1.15  # times the error of blurs, that a mix of colours may have
+
+
+def fit_linear(known: Sequence[Known]) -> tuple[Coefficients, float]:
+    """(LINEAR_ROWS, 3): what `linear_of` makes targets of sources with; and its mean square error.
+
+    That is the error in blocks of the pictures which the fit has not seen.
+    """
+    targets = np.concatenate([one.target.reshape(-1, 3) for one in known]).astype(np.float64)
+    odd = np.concatenate([board(*one.target.shape[:2]) for one in known])
+    (colours, coarse), (blurs, fine) = (
+        _fitted(np.concatenate([shown(one.source) for one in known]), targets, odd, together)
+        for shown, together in ((_colours, False), (_blurs, True))
+    )
+    coefficients = np.zeros((LINEAR_ROWS, 3), np.float32)
+    if coarse <= SIMPLER * fine:
+        coefficients[:4] = colours
+        return coefficients, coarse
+    coefficients[0], coefficients[1:4], coefficients[4:] = blurs[0], np.diag(blurs[1]), blurs[2:]
+    return coefficients, fine
+
+
+def linear_of(source: Unit, coefficients: Coefficients) -> Unit:
+    """A source (H, W, 3) in [0, 1], edited, as it is in [0, 1]."""
+    made = coefficients[0] + source @ coefficients[1:4]
+    for sigma, share in zip(SIGMAS, coefficients[4:], strict=True):
+        if share.any():
+            made += _blurred(source, sigma) * share
+    return made.clip(0, 1).astype(np.float32)
+
+
+def _fitted(numbers: Values, targets: Values, odd: Mask, together: bool) -> tuple[Values, float]:
+    """(F, 3) of numbers (N, 3, F) a pixel and colour, and the error; together: all colours by the same F."""
+    halves = [_solved(numbers, targets, odd == kept, together) for kept in (False, True)]
+    foretold = [np.einsum("ncf,fc->nc", numbers, half).clip(0, 1) for half in halves]
+    error = float(np.square(targets - np.where(odd[:, None], *foretold)).mean())
+    return _solved(numbers, targets, np.ones_like(odd), together), error
+
+
+def _solved(numbers: Values, targets: Values, rows: Mask, together: bool) -> Values:
+    within = rows[:, None] & (targets > BLACK) & (targets < WHITE)
+    within = np.where(within.sum(axis=0) < FEWEST, rows[:, None], within)
+    seen = [(numbers[within[:, colour], colour], targets[within[:, colour], colour]) for colour in range(3)]
+    squares = np.array([one.T @ one for one, _ in seen]) + RIDGE * len(rows) * np.eye(numbers.shape[2])
+    products = np.array([one.T @ wanted for one, wanted in seen])
+    if together:
+        squares, products = squares.sum(axis=0, keepdims=True), products.sum(axis=0, keepdims=True)
+    found: Values = np.broadcast_to(np.linalg.solve(squares, products[..., None])[..., 0].T, (numbers.shape[2], 3))
+    return found
+
+
+def _colours(source: Unit) -> Values:
+    """(N, 3, 4): 1 and all colours, for each colour."""
+    one = np.concatenate([np.ones_like(source[..., :1]), source], axis=2).reshape(-1, 1, 4)
+    return np.repeat(one, 3, axis=1).astype(np.float64)
+
+
+def _blurs(source: Unit) -> Values:
+    """(N, 3, 2 + blurs): 1, a colour and its blurs."""
+    shown = [np.ones_like(source), source, *(_blurred(source, sigma) for sigma in SIGMAS)]
+    return np.stack(shown, axis=-1).reshape(-1, 3, len(shown)).astype(np.float64)
+
+
+def _blurred(source: Unit, sigma: float) -> Unit:
+    """By a Gaussian, the rim repeated."""
+    down, across = (_gaussian(side, sigma) for side in source.shape[:2])
+    return np.einsum("yh,hwc,xw->yxc", down, source, across, optimize=True).astype(np.float32)
+
+
+def _gaussian(side: int, sigma: float) -> Values:
+    """(side, side): what every place takes of every other."""
+    offsets = np.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1)
+    weights = np.exp(-0.5 * np.square(offsets / sigma))
+    found = np.zeros((side, side))
+    places = np.arange(side)[:, None]
+    np.add.at(found, (places, (places + offsets).clip(0, side - 1)), weights / weights.sum())
+    return found

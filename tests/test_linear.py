@@ -1,0 +1,137 @@
+"""Edits that are mixes of colours or of blurs are told exactly by one pair, and done exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from samples import natural
+
+from relation_adapter import Relation, RelationPipeline
+from relation_adapter.correction import Known
+from relation_adapter.errors import WeightsError
+from relation_adapter.images import Unit, to_unit
+from relation_adapter.linear import LINEAR_ROWS, fit_linear, linear_of
+from relation_adapter.train.tuning import Tuning, tune
+
+Edit = Callable[[Image.Image], Image.Image]
+
+
+def crop(left: int, top: int, side: int = 96) -> Image.Image:
+    return natural(192).crop((left, top, left + side, top + side))
+
+
+def known(before: Image.Image, after: Image.Image) -> Known:
+    return Known(to_unit(before), to_unit(before), to_unit(after))
+
+
+def mixed(image: Image.Image, *rows: tuple[float, float, float, float]) -> Image.Image:
+    return image.convert("RGB", [number for row in rows for number in row])
+
+
+COLOURS: dict[str, Edit] = {
+    "grey": lambda image: ImageOps.grayscale(image).convert("RGB"),
+    "negative": ImageOps.invert,
+    "contrast, much of it clipped": lambda image: image.point(lambda value: int(min(max(2 * value - 128, 0), 255))),
+    "colour": lambda image: ImageEnhance.Color(image).enhance(1.7),
+    "swapped channels": lambda image: Image.merge("RGB", image.split()[::-1]),
+    "sepia": lambda image: mixed(image, (0.39, 0.77, 0.19, 0), (0.35, 0.69, 0.17, 0), (0.27, 0.53, 0.13, 0)),
+}
+BLURS: dict[str, Edit] = {
+    "blur": lambda image: image.filter(ImageFilter.GaussianBlur(2.7)),
+    "mean of a box": lambda image: image.filter(ImageFilter.BoxBlur(3)),
+    "sharpen": lambda image: image.filter(ImageFilter.UnsharpMask(2, 120, 0)),
+}
+OTHERS: dict[str, Edit] = {
+    "mirror": ImageOps.mirror,
+    "posterize": lambda image: ImageOps.posterize(image, 2),
+    "solarize": lambda image: ImageOps.solarize(image, 128),
+}
+
+
+def off(first: Unit, second: Unit) -> float:
+    return float(np.square(first - second).mean())
+
+
+@pytest.mark.parametrize("name", [*COLOURS, *BLURS])
+def test_one_pair_tells_it_and_another_picture_is_edited_the_same(name: str) -> None:
+    edit = (COLOURS | BLURS)[name]
+    coefficients, error = fit_linear([known(crop(0, 0), edit(crop(0, 0)))])
+    assert coefficients.shape == (LINEAR_ROWS, 3)
+    other = crop(96, 96)
+    made, nothing = linear_of(to_unit(other), coefficients), off(to_unit(other), to_unit(edit(other)))
+    assert 0 <= made.min() and made.max() <= 1
+    assert off(made, to_unit(edit(other))) < 0.02 * nothing and error < 0.02 * nothing
+    assert coefficients[4:].any() == (name in BLURS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_of_other_edits_much_is_left(name: str) -> None:
+    before, after = crop(0, 0), OTHERS[name](crop(0, 0))
+    assert fit_linear([known(before, after)])[1] > 0.1 * off(to_unit(before), to_unit(after))
+
+
+def test_pairs_of_several_sizes_are_told_together_and_a_plain_one_is_no_trouble() -> None:
+    grey = COLOURS["grey"]
+    parts = [crop(0, 0, 48), natural(192).crop((60, 60, 130, 90)), Image.new("RGB", (20, 20), (200, 10, 10))]
+    coefficients, error = fit_linear([known(part, grey(part)) for part in parts])
+    assert error < 1e-4
+    assert off(linear_of(to_unit(crop(96, 96)), coefficients), to_unit(grey(crop(96, 96)))) < 1e-4
+    plain = known(parts[2], grey(parts[2]))
+    assert np.isfinite(fit_linear([plain])[0]).all()
+
+
+def mini() -> RelationPipeline:
+    pipe = RelationPipeline.from_pretrained("mini")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def made(pipe: RelationPipeline, *relations: tuple[Relation, float]) -> Unit:
+    found: Unit = pipe(image=crop(96, 0), relation=list(relations), seed=0, output_type="np").images[0]
+    return found
+
+
+def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
+    pipe, grey = mini(), COLOURS["grey"]
+    read = pipe.encode_relation([(crop(0, 0), grey(crop(0, 0)))])
+    assert read.linear is not None and read.provenance["corrected"] > 0.9
+    wanted, photo = to_unit(grey(crop(96, 0))), to_unit(crop(96, 0))
+    assert off(made(pipe, (read, 1.0)), wanted) < 0.01 * off(photo, wanted)  # the photo is fitted to 128 px, and back
+    assert pipe.encode_relation([(crop(0, 0), ImageOps.mirror(crop(0, 0)))]).linear is None
+    half = made(pipe, (read, 0.5))
+    assert off(half, (photo + wanted) / 2) < 0.1 * off(photo, wanted)
+
+
+def test_two_relations_together_are_left_to_the_model() -> None:
+    pipe = mini()
+    grey, darker = (
+        pipe.encode_relation([(crop(0, 0), edit(crop(0, 0)))])
+        for edit in (COLOURS["grey"], lambda image: image.point(lambda value: value // 2))
+    )
+    assert grey.linear is not None and darker.linear is not None
+    both = made(pipe, (grey, 1.0), (darker, 1.0))
+    without = made(pipe, *((replace(one, linear=None), 1.0) for one in (grey, darker)))
+    assert np.array_equal(both, without)
+    assert np.array_equal(made(pipe, (grey, 1.0), (darker, 0.0)), made(pipe, (grey, 1.0)))
+
+
+def test_there_is_nothing_to_fit_in_it() -> None:
+    before = crop(0, 0)
+    tuned = tune(mini(), [(before, ImageOps.invert(before))], Tuning(steps=20))
+    assert tuned.relation.linear is not None and not tuned.helped and tuned.error == tuned.error_before
+
+
+def test_it_is_saved_and_one_of_another_form_refused(tmp_path: Path) -> None:
+    pipe = mini()
+    read = pipe.encode_relation([(crop(0, 0), ImageOps.invert(crop(0, 0)))])
+    read.save(tmp_path / "negative.safetensors")
+    loaded = Relation.load(tmp_path / "negative.safetensors")
+    assert read.linear is not None and loaded.linear is not None
+    assert np.array_equal(made(pipe, (loaded, 1.0)), made(pipe, (read, 1.0)))
+    with pytest.raises(WeightsError, match="its linear is"):
+        pipe(image=crop(0, 0), relation=replace(read, linear=read.linear[:, 1:]))
