@@ -104,7 +104,7 @@ def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
     assert off(made(pipe, (read, 1.0)), wanted) < 0.01 * off(photo, wanted)  # the photo is fitted to 128 px, and back
     assert pipe.encode_relation([(crop(0, 0), ImageOps.mirror(crop(0, 0)))]).linear is None
     half = made(pipe, (read, 0.5))
-    assert off(half, (photo + wanted) / 2) < 0.1 * off(photo, wanted)
+    assert off(half, (photo + wanted) / 2) < 0.01 * off(photo, wanted)
 
 
 def test_two_relations_together_are_left_to_the_model() -> None:

@@ -72,11 +72,12 @@ def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
 def corrected(result: Unit, source: Unit, relations: Sequence[Weighted]) -> Unit:
     """A result (H, W, 3) in [0, 1] without what its relations know to be wrong; source: as the model saw it.
 
-    What one relation alone says exactly is done; what several do together, the model knows better.
+    What one relation alone says exactly is done, and at half its strength half of it; what several do together, the
+    model knows better.
     """
     acting = [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
     if len(acting) == 1 and (linear := acting[0][0].linear) is not None:
-        return result + acting[0][1] * (linear_of(source, _numbers(linear)) - result)
+        return source + acting[0][1] * (linear_of(source, _numbers(linear)) - source)
     total = result
     for relation, strength in acting:
         if relation.correction is not None:
