@@ -195,13 +195,13 @@ def test_forms_of_retry_after() -> None:
 
 
 def test_the_pace_is_kept_by_all_threads_together(tmp_path: Path) -> None:
-    with serving(FakeVlm()) as fake, model(tmp_path, fake, Limits(per_minute=1200)) as vlm:
+    with serving(FakeVlm()) as fake, model(tmp_path, fake, Limits(per_minute=600)) as vlm:
         threads = [threading.Thread(target=vlm.outcome, args=(question(number),)) for number in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert max(fake.times) - min(fake.times) >= 5 * 0.05 - 0.03
+    assert max(fake.times) - min(fake.times) >= 5 * 0.1 - 0.1  # when a request arrives, a busy machine blurs
 
 
 @pytest.mark.parametrize(

@@ -161,11 +161,11 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
     def _encode_relation(
         self, pairs: Sequence[Pair], name: str | None = None, preparation: str | None = None
     ) -> Relation:
-        mark = fingerprint(self.design, self.adapter.projector)
-        provenance = new_provenance(self.design, mark, pairs, name)
-        pairs, shifts = aligned_pairs(self.design, pairs)
+        given, (pairs, shifts) = pairs, aligned_pairs(self.design, pairs)
         before, after = pair_features(self, pairs, self._execution_device, preparation)
         tokens, vector = self.adapter.encode(before, after)
+        mark = fingerprint(self.design, self.adapter.projector)
+        provenance = new_provenance(self.design, mark, given, name)
         if any(map(any, shifts)):
             provenance["shifts"] = [list(shift) for shift in shifts]
         if preparation is not None:
