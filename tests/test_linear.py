@@ -15,7 +15,7 @@ from relation_adapter import Relation, RelationPipeline
 from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
 from relation_adapter.images import Unit, to_unit
-from relation_adapter.linear import LINEAR_ROWS, fit_linear, linear_of
+from relation_adapter.linear import LINEAR_ROWS, TURNS, fit_linear, linear_of, turn_of, turned
 from relation_adapter.train.tuning import Tuning, tune
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -47,7 +47,7 @@ BLURS: dict[str, Edit] = {
     "sharpen": lambda image: image.filter(ImageFilter.UnsharpMask(2, 120, 0)),
 }
 OTHERS: dict[str, Edit] = {
-    "mirror": ImageOps.mirror,
+    "other picture": lambda image: natural(192).crop((96, 96, 192, 192)),
     "posterize": lambda image: ImageOps.posterize(image, 2),
     "solarize": lambda image: ImageOps.solarize(image, 128),
 }
@@ -102,9 +102,42 @@ def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
     assert read.linear is not None and read.provenance["corrected"] > 0.9
     wanted, photo = to_unit(grey(crop(96, 0))), to_unit(crop(96, 0))
     assert off(made(pipe, (read, 1.0)), wanted) < 0.01 * off(photo, wanted)  # the photo is fitted to 128 px, and back
-    assert pipe.encode_relation([(crop(0, 0), ImageOps.mirror(crop(0, 0)))]).linear is None
+    assert pipe.encode_relation([(crop(0, 0), ImageOps.posterize(crop(0, 0), 1))]).linear is None
     half = made(pipe, (read, 0.5))
     assert off(half, (photo + wanted) / 2) < 0.01 * off(photo, wanted)
+
+
+@pytest.mark.parametrize("turn", [*TURNS][1:])
+def test_a_turn_is_told_with_and_without_colours(turn: str) -> None:
+    for edit in (lambda image: image, COLOURS["negative"]):
+        before, after = crop(0, 0), edit(turned(crop(0, 0), turn))
+        assert turn_of([known(before, after)]) == turn
+        coefficients, error = fit_linear([known(turned(before, turn), after)])
+        assert error < 1e-4
+        other = crop(96, 96)
+        assert off(linear_of(to_unit(turned(other, turn)), coefficients), to_unit(edit(turned(other, turn)))) < 1e-4
+    assert turn_of([known(crop(0, 0), COLOURS["negative"](crop(0, 0)))]) == ""
+
+
+def test_mini_mirrors_a_large_photo_with_all_its_detail() -> None:
+    pipe, photo = mini(), natural(384)
+    read = pipe.encode_relation([(crop(0, 0), ImageOps.mirror(crop(0, 0)))])
+    assert read.turn == "flip_left_right"
+    mirrored = pipe(image=photo, relation=read, seed=0).images[0]
+    nothing = off(to_unit(photo), to_unit(ImageOps.mirror(photo)))
+    assert off(to_unit(mirrored), to_unit(ImageOps.mirror(photo))) < 0.02 * nothing
+    upright = natural(192).crop((0, 0, 80, 160))
+    assert pipe(image=upright, relation=read, seed=0).images[0].size == (80, 160)
+
+
+def test_a_turn_on_its_side_is_for_square_pictures_and_none_is_half_made() -> None:
+    pipe, upright = mini(), natural(192).crop((0, 0, 80, 160))
+    read = pipe.encode_relation([(crop(0, 0), crop(0, 0).transpose(Image.Transpose.ROTATE_90))])
+    assert read.turn == "rotate_90"
+    for picture, strength, exact in ((upright, 1.0, False), (crop(96, 0), 0.5, False), (crop(96, 0), 1.0, True)):
+        given = {"image": picture, "seed": 0, "output_type": "np", "strength": strength}
+        without = pipe(relation=replace(read, linear=None), **given).images[0]
+        assert np.array_equal(pipe(relation=read, **given).images[0], without) != exact
 
 
 def test_two_relations_together_are_left_to_the_model() -> None:

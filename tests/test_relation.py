@@ -78,6 +78,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "provenance a list": (lambda path: write(path, TOKENS, provenance="[]"), "provenance is damaged"),
     "provenance deep": (lambda path: write(path, TOKENS, provenance="[" * 99999), "provenance is damaged"),
     "detail a word": (lambda path: write(path, TOKENS, provenance='{"detail": ["all"]}'), "provenance is damaged"),
+    "turn a list": (lambda path: write(path, TOKENS, provenance='{"turn": ["left"]}'), "provenance is damaged"),
     "detail nan": (lambda path: write(path, TOKENS, provenance='{"detail": [NaN]}'), "provenance is damaged"),
     "no tokens": (lambda path: write(path, {"vector": torch.ones(1, 4)}), "holds ['vector']"),
     "more than a relation": (lambda path: write(path, TOKENS | {"to_k": torch.ones(1)}), "holds ['to_k', 'tokens']"),

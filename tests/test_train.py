@@ -75,7 +75,8 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 
 def test_batches_have_every_asked_shape_and_number_of_pairs() -> None:
     mix = ProceduralMix(shapes=((64, 64), (48, 80)), two_pairs=0.5)
-    batches = [ProceduralBatches(mix, 2, 20, seed=0)[step] for step in range(20)]
+    every = ProceduralBatches(mix, 2, 20, seed=0)
+    batches = [every[step] for step in range(20)]
     assert {tuple(batch.source.shape[-2:]) for batch in batches} == {(64, 64), (48, 80)}
     assert {batch.before.shape[1] for batch in batches} == {1, 2}
     assert all(batch.source.shape == batch.target.shape for batch in batches)

@@ -1,18 +1,21 @@
 """Edits that a few numbers say exactly: clipped mixes of a source's colours, or of the source and its blurs.
 
-Grey, sepia, contrast, a negative, a tint, swapped channels; blur, sharpen. Where the pair is one of these, least
-squares says it better than any model: to the rounding of its pixels.
+Grey, sepia, contrast, a negative, a tint, swapped channels; blur, sharpen; and mirror images and quarter turns of the
+whole, as they are or with one of these. Where the pair is such an edit, least squares says it better than any model: to
+the rounding of its pixels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from relation_adapter.correction import Known, Mask, Values, board
+from relation_adapter.correction import LUMA, Known, Mask, Values, board
 from relation_adapter.images import Unit
 
 Coefficients = npt.NDArray[np.float32]
@@ -23,6 +26,34 @@ RIDGE = 1e-7
 BLACK, WHITE = 1 / 255, 254 / 255  # beyond them a target may have been clipped: what it would have been is not known
 FEWEST = 50  # pixels, to fit a colour to
 SIMPLER = 1.15  # times the error of blurs, that a mix of colours may have
+
+# Of a picture (H, W, C), under the names of Pillow; the last four change height and width.
+TURNS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    "": lambda picture: picture,
+    "flip_left_right": lambda picture: picture[:, ::-1],
+    "flip_top_bottom": lambda picture: picture[::-1],
+    "rotate_180": lambda picture: picture[::-1, ::-1],
+    "rotate_90": np.rot90,
+    "rotate_270": lambda picture: np.rot90(picture, 3),
+    "transpose": lambda picture: picture.swapaxes(0, 1),
+    "transverse": lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+}
+
+
+def turned(picture: Image.Image, turn: str) -> Image.Image:
+    """A picture, turned by a name of TURNS."""
+    return picture.transpose(Image.Transpose[turn.upper()]) if turn else picture
+
+
+def turn_of(known: Sequence[Known]) -> str:
+    """The turn after which the sources are most like their targets, in their luma, whatever becomes of its sign."""
+    square = all(one.source.shape[0] == one.source.shape[1] for one in known)
+    lumas = [(one.source @ LUMA, one.target @ LUMA) for one in known]
+    likeness = {
+        name: sum(_likeness(turn(source), target) for source, target in lumas)
+        for name, turn in [*TURNS.items()][: None if square else 4]
+    }
+    return max(likeness, key=likeness.__getitem__)  # the first of equals: as it is
 
 
 def fit_linear(known: Sequence[Known]) -> tuple[Coefficients, float]:
@@ -51,6 +82,11 @@ def linear_of(source: Unit, coefficients: Coefficients) -> Unit:
         if share.any():
             made += _blurred(source, sigma) * share
     return made.clip(0, 1).astype(np.float32)
+
+
+def _likeness(first: Unit, second: Unit) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    return abs(float((first * second).sum())) / (float(np.linalg.norm(first) * np.linalg.norm(second)) + 1e-9)
 
 
 def _fitted(numbers: Values, targets: Values, odd: Mask, together: bool) -> tuple[Values, float]:

@@ -22,6 +22,7 @@ from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
+from relation_adapter.linear import TURNS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,9 +62,8 @@ class Relation:
     linear: (1, linear.LINEAR_ROWS, 3), the edit itself, where it is one that a few numbers say exactly.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
-    `detail` where they are large enough to tell, see the property, `corrected`, the share of what is wrong on the pairs
-    that the correction tells, or the linear edit. Without a `design` only the width of the tokens is compared with the
-    model's.
+    `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; for `detail` and
+    `turn` see the properties. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -82,6 +82,11 @@ class Relation:
     def detail(self) -> list[float]:
         """What is kept of detail finer than the model sees, as `detail.kept_detail` tells it; empty: not known, all."""
         return [float(share) for share in self.provenance.get("detail", [])]
+
+    @property
+    def turn(self) -> str:
+        """How the whole picture is turned or mirrored before its colours change, a name of `linear.TURNS`; "": not."""
+        return str(self.provenance.get("turn", ""))
 
     def __repr__(self) -> str:
         return (
@@ -214,6 +219,8 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         detail = provenance.get("detail", [])
         if not isinstance(detail, list) or not all(isinstance(share, float) and 0 <= share <= 2 for share in detail):
             raise ValueError("detail is no list of shares")
+        if str(provenance.get("turn", "")) not in TURNS:
+            raise ValueError("turn is unknown")
     except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from relation_adapter.correction import ROWS, Known, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
-from relation_adapter.linear import LINEAR_ROWS, fit_linear, linear_of
+from relation_adapter.linear import LINEAR_ROWS, TURNS, fit_linear, linear_of, turn_of, turned
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
@@ -35,7 +36,8 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     """
     known = _known(pipe, relation, pairs)
     correction, share = fit_correction(known)
-    linear, error = fit_linear(known)
+    turn = turn_of(known)
+    linear, error = fit_linear([replace(one, source=TURNS[turn](one.source)) for one in known])
     wrong = float(np.mean([np.square(one.target - one.result).mean() for one in known])) + 1e-9
     exact = error < EXACT * (1 - share) * wrong
     told = max(0.0, 1 - error / wrong) if exact else share
@@ -43,7 +45,7 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
         relation,
         correction=torch.from_numpy(correction)[None],
         linear=torch.from_numpy(linear)[None] if exact else None,
-        provenance={**relation.provenance, "corrected": round(told, 3)},
+        provenance={**relation.provenance, "corrected": round(told, 3), **({"turn": turn} if exact and turn else {})},
     )
 
 
@@ -69,23 +71,41 @@ def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
     return known
 
 
-def corrected(result: Unit, source: Unit, relations: Sequence[Weighted]) -> Unit:
+def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) -> Unit:
     """A result (H, W, 3) in [0, 1] without what its relations know to be wrong; source: as the model saw it.
 
     What one relation alone says exactly is done, and at half its strength half of it; what several do together, the
     model knows better.
     """
-    acting = [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
-    if len(acting) == 1 and (linear := acting[0][0].linear) is not None:
-        return source + acting[0][1] * (linear_of(source, _numbers(linear)) - source)
+    if (alone := exact_one(source, relations)) is not None:
+        relation, strength = alone
+        plain, numbers = to_unit(source), _numbers(relation.linear)
+        return plain + strength * (linear_of(to_unit(turned(source, relation.turn)), numbers) - plain)
     total = result
-    for relation, strength in acting:
+    for relation, strength in _acting(relations):
         if relation.correction is not None:
-            total = total + strength * correction_of(result, source, _numbers(relation.correction))
+            total = total + strength * correction_of(result, to_unit(source), _numbers(relation.correction))
     return total if total is result else total.clip(0, 1)
 
 
-def _numbers(kept: Tensor) -> npt.NDArray[np.float32]:
+def exact_one(source: Image.Image, relations: Sequence[Weighted]) -> tuple[Relation, float] | None:
+    """The relation that alone says the edit exactly, and its strength.
+
+    None half turns a picture, and none turns one on its side that is not square.
+    """
+    match _acting(relations):
+        case [(relation, strength)] if relation.linear is not None:
+            fits = source.size == turned(source, relation.turn).size and (strength == 1 or not relation.turn)
+            return (relation, strength) if fits else None
+    return None
+
+
+def _acting(relations: Sequence[Weighted]) -> list[tuple[Relation, float]]:
+    return [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
+
+
+def _numbers(kept: Tensor | None) -> npt.NDArray[np.float32]:
+    assert kept is not None
     found: npt.NDArray[np.float32] = kept[0].float().cpu().numpy()
     return found
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Size, to_unit
+from relation_adapter.images import Size
+from relation_adapter.linear import turned
 from relation_adapter.pipeline import request
-from relation_adapter.pipeline.corrections import check_correction, corrected
+from relation_adapter.pipeline.corrections import check_correction, corrected, exact_one
 from relation_adapter.pipeline.detail_kept import combined_detail
 from relation_adapter.pipeline.pictures import decode, stacked, to_output, units
 from relation_adapter.pipeline.request import Item, Strength
@@ -63,7 +65,10 @@ def output(
     if kind == "latent":
         return stacked(tokens)
     decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
-    made = [corrected(one, to_unit(item.fit.image), item.relations) for one, item in zip(decoded, items, strict=True)]
-    sources = [detail_of[item.source] if detail_of else None for item in items]
-    kept = [combined_detail(item.relations) for item in items]
-    return to_output(made, [item.fit for item in items], sources, kind, kept)
+    made = [corrected(one, item.fit.image, item.relations) for one, item in zip(decoded, items, strict=True)]
+    turns = [alone[0].turn if (alone := exact_one(item.fit.image, item.relations)) else "" for item in items]
+    fits = [replace(item.fit, image=turned(item.fit.image, turn)) for item, turn in zip(items, turns, strict=True)]
+    sources = [
+        turned(detail_of[one.source], turn) if detail_of else None for one, turn in zip(items, turns, strict=True)
+    ]
+    return to_output(made, fits, sources, kind, [combined_detail(item.relations) for item in items])
