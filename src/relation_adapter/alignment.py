@@ -33,7 +33,8 @@ def shift_of(before: Image.Image, after: Image.Image) -> Shift:
     if abs(after.size[0] * height - after.size[1] * width) > 0.02 * after.size[1] * width or min(size) < 4 * reach:
         return 0, 0
     first, second = (_contours(resize(to_rgb(one), size)) for one in (before, after))
-    found = np.fft.irfft2(np.conj(np.fft.rfft2(first)) * np.fft.rfft2(second), s=first.shape)
+    quick = [side + -side % 32 for side in first.shape]  # of small prime factors
+    found = np.fft.irfft2(np.conj(np.fft.rfft2(first, quick)) * np.fft.rfft2(second, quick), quick)
     found = found[np.ix_(*[np.arange(-reach, reach + 1)] * 2)] / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-9)
     down, right = divmod(int(found.argmax()), 2 * reach + 1)
     best, still = found[down, right], found[reach, reach]
