@@ -66,7 +66,24 @@ def test_one_pair_tells_it_and_another_picture_is_edited_the_same(name: str) -> 
     made, nothing = linear_of(to_unit(other), coefficients), off(to_unit(other), to_unit(edit(other)))
     assert 0 <= made.min() and made.max() <= 1
     assert off(made, to_unit(edit(other))) < 0.02 * nothing and error < 0.02 * nothing
-    assert coefficients[4:].any() == (name in BLURS)
+    assert coefficients[4:-1].any() == (name in BLURS)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.5])
+def test_contrast_about_the_mean_is_about_that_of_the_other_picture(factor: float) -> None:
+    before, other = crop(0, 0).point(lambda value: value * 2 // 3), crop(96, 96)
+    edit = lambda image: ImageEnhance.Contrast(image).enhance(factor)  # noqa: E731
+    coefficients, _ = fit_linear([known(before, edit(before))])
+    made = linear_of(to_unit(other), coefficients)
+    assert off(made, to_unit(edit(other))) < 0.02 * off(to_unit(other), to_unit(edit(other)))
+
+
+def test_contrast_about_middle_grey_stays_there() -> None:
+    before, other = crop(0, 0).point(lambda value: value * 2 // 3), crop(96, 96)
+    edit = lambda image: image.point(lambda value: round(min(max(1.5 * (value - 127.5) + 127.5, 0), 255)))  # noqa: E731
+    coefficients, _ = fit_linear([known(before, edit(before))])
+    made = linear_of(to_unit(other), coefficients)
+    assert off(made, to_unit(edit(other))) < 0.001 * off(to_unit(other), to_unit(edit(other)))
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -21,11 +21,13 @@ from relation_adapter.images import Unit
 Coefficients = npt.NDArray[np.float32]
 
 SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
-LINEAR_ROWS = 1 + 3 + len(SIGMAS)  # 1, the colours; each colour's own blurs
+LINEAR_ROWS = 1 + 3 + len(SIGMAS) + 1  # 1, the colours; each colour's own blurs; the mean luma of the whole picture
 RIDGE = 1e-7
 BLACK, WHITE = 1 / 255, 254 / 255  # beyond them a target may have been clipped: what it would have been is not known
 FEWEST = 50  # pixels, to fit a colour to
 SIMPLER = 1.15  # times the error of blurs, that a mix of colours may have
+
+NEAR = 2 / 255  # of the mean, that the level is which a contrast leaves as it is
 
 # Of a picture (H, W, C), under the names of Pillow; the last four change height and width.
 TURNS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
@@ -70,18 +72,32 @@ def fit_linear(known: Sequence[Known]) -> tuple[Coefficients, float]:
     coefficients = np.zeros((LINEAR_ROWS, 3), np.float32)
     if coarse <= SIMPLER * fine:
         coefficients[:4] = colours
-        return coefficients, coarse
-    coefficients[0], coefficients[1:4], coefficients[4:] = blurs[0], np.diag(blurs[1]), blurs[2:]
+        means = [float((one.source @ LUMA).mean()) for one in known]
+        return _about_the_mean(coefficients, float(np.mean(means))), coarse
+    coefficients[0], coefficients[1:4], coefficients[4:-1] = blurs[0], np.diag(blurs[1]), blurs[2:]
     return coefficients, fine
 
 
 def linear_of(source: Unit, coefficients: Coefficients) -> Unit:
     """A source (H, W, 3) in [0, 1], edited, as it is in [0, 1]."""
-    made = coefficients[0] + source @ coefficients[1:4]
-    for sigma, share in zip(SIGMAS, coefficients[4:], strict=True):
+    made = coefficients[0] + source @ coefficients[1:4] + (source @ LUMA).mean() * coefficients[-1]
+    for sigma, share in zip(SIGMAS, coefficients[4:-1], strict=True):
         if share.any():
             made += _blurred(source, sigma) * share
     return made.clip(0, 1).astype(np.float32)
+
+
+def _about_the_mean(coefficients: Coefficients, mean: float) -> Coefficients:
+    """Contrast about the mean luma of the pair (Pillow's, for one) is about that of every other picture, too."""
+    contrast = float(np.trace(coefficients[1:4])) / 3
+    if np.abs(coefficients[1:4] - contrast * np.eye(3)).max() > 0.02 or abs(1 - contrast) < 0.05:
+        return coefficients
+    still = coefficients[0] / (1 - contrast)  # the level that stays as it is
+    if np.abs(still - mean).max() > NEAR or np.abs(still - 0.5).max() < NEAR / 2:
+        return coefficients
+    found = coefficients.copy()
+    found[0], found[-1] = 0, 1 - contrast
+    return found
 
 
 def _likeness(first: Unit, second: Unit) -> float:
