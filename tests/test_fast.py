@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_mini_stays_within_35_db() -> None:
     before, after = (open_picture(f"examples/pairs/sepia/{name}.jpg") for name in ("before", "after"))
     given = {
         "image": resize(open_picture("examples/photos/coffee.jpg"), (128, 128)),
-        "relation": pipe.encode_relation([(before, after)]),
+        "relation": replace(pipe.encode_relation([(before, after)]), linear=None),  # what no step makes has no error
         "num_inference_steps": 24,
     }
     exact = pipe(**given).images[0]
