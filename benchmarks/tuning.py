@@ -83,7 +83,7 @@ def error(results: Row, tests: Sequence[Row]) -> float:
 def report(ratios: np.ndarray) -> None:
     before, after = ratios.T
     print(f"mean {before.mean():.3f} to {after.mean():.3f}; median {np.median(before):.3f} to {np.median(after):.3f}")
-    print(f"geometric mean of tuned / as read: {np.exp(np.log(after / before).mean()):.3f}")
+    print(f"geometric mean of tuned / as read: {np.exp(np.log((after + 1e-6) / (before + 1e-6)).mean()):.3f}")
     print(f"better in {(after < before - 1e-6).sum()}, left alone in {(after == before).sum()}, of {len(ratios)}")
 
 

@@ -124,6 +124,17 @@ def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
     assert off(half, (photo + wanted) / 2) < 0.01 * off(photo, wanted)
 
 
+def test_of_a_large_pair_a_clipped_mix_is_told_by_its_single_pixels() -> None:
+    """Shrunk, its clipped and its other pixels are averaged, and no mix says what becomes of them."""
+    before = natural(384)
+    read = mini().encode_relation([(before, ImageEnhance.Contrast(before).enhance(2.5))])
+    assert read.linear is not None
+    assert np.allclose(read.linear[0, 1:4], 2.5 * np.eye(3), atol=0.03)
+    mirrored = mini().encode_relation([(before, ImageOps.mirror(ImageEnhance.Contrast(before).enhance(2.5)))])
+    assert mirrored.turn == "flip_left_right" and mirrored.linear is not None
+    assert np.allclose(mirrored.linear[0, 1:4], 2.5 * np.eye(3), atol=0.03)
+
+
 @pytest.mark.parametrize("turn", [*TURNS][1:])
 def test_a_turn_is_told_with_and_without_colours(turn: str) -> None:
     for edit in (lambda image: image, COLOURS["negative"]):

@@ -58,17 +58,14 @@ def turn_of(known: Sequence[Known]) -> str:
     return max(likeness, key=likeness.__getitem__)  # the first of equals: as it is
 
 
-def fit_linear(known: Sequence[Known]) -> tuple[Coefficients, float]:
+def fit_linear(known: Sequence[Known], sampled: Sequence[Known] = ()) -> tuple[Coefficients, float]:
     """(LINEAR_ROWS, 3): what `linear_of` makes targets of sources with; and its mean square error.
 
-    That is the error in blocks of the pictures which the fit has not seen.
+    That is the error in blocks of the pictures which the fit has not seen. sampled: single pixels of the same pictures
+    where they are larger: where a mix was clipped, means of pixels no longer follow it; of noise, they say more.
     """
-    targets = np.concatenate([one.target.reshape(-1, 3) for one in known]).astype(np.float64)
-    odd = np.concatenate([board(*one.target.shape[:2]) for one in known])
-    (colours, coarse), (blurs, fine) = (
-        _fitted(np.concatenate([shown(one.source) for one in known]), targets, odd, together)
-        for shown, together in ((_colours, False), (_blurs, True))
-    )
+    colours, coarse = min((_fitted(each, _colours, False) for each in (known, sampled) if each), key=lambda one: one[1])
+    blurs, fine = _fitted(known, _blurs, True)
     coefficients = np.zeros((LINEAR_ROWS, 3), np.float32)
     if coarse <= SIMPLER * fine:
         coefficients[:4] = colours
@@ -105,8 +102,11 @@ def _likeness(first: Unit, second: Unit) -> float:
     return abs(float((first * second).sum())) / (float(np.linalg.norm(first) * np.linalg.norm(second)) + 1e-9)
 
 
-def _fitted(numbers: Values, targets: Values, odd: Mask, together: bool) -> tuple[Values, float]:
-    """(F, 3) of numbers (N, 3, F) a pixel and colour, and the error; together: all colours by the same F."""
+def _fitted(known: Sequence[Known], shown: Callable[[Unit], Values], together: bool) -> tuple[Values, float]:
+    """(F, 3) of what is shown (N, 3, F) a pixel and colour, and the error; together: all colours by the same F."""
+    numbers = np.concatenate([shown(one.source) for one in known])
+    targets = np.concatenate([one.target.reshape(-1, 3) for one in known]).astype(np.float64)
+    odd = np.concatenate([board(*one.target.shape[:2]) for one in known])
     halves = [_solved(numbers, targets, odd == kept, together) for kept in (False, True)]
     foretold = [np.einsum("ncf,fc->nc", numbers, half).clip(0, 1) for half in halves]
     error = float(np.square(targets - np.where(odd[:, None], *foretold)).mean())

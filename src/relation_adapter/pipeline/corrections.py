@@ -37,7 +37,8 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     known = _known(pipe, relation, pairs)
     correction, share = fit_correction(known)
     turn = turn_of(known)
-    linear, error = fit_linear([replace(one, source=TURNS[turn](one.source)) for one in known])
+    whole = [replace(one, source=TURNS[turn](one.source)) for one in known]
+    linear, error = fit_linear(whole, [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)])
     wrong = float(np.mean([np.square(one.target - one.result).mean() for one in known])) + 1e-9
     exact = error < EXACT * (1 - share) * wrong
     told = max(0.0, 1 - error / wrong) if exact else share
@@ -47,6 +48,14 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
         linear=torch.from_numpy(linear)[None] if exact else None,
         provenance={**relation.provenance, "corrected": round(told, 3), **({"turn": turn} if exact and turn else {})},
     )
+
+
+def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
+    """The same as known of a pair, of single pixels; as it is where before and after differ in size."""
+    size = known.target.shape[1::-1]
+    first, second = turned(to_rgb(before), turn), to_rgb(after)
+    how = Image.Resampling.NEAREST if first.size == second.size else None
+    return replace(known, source=to_unit(first.resize(size, how)), target=to_unit(second.resize(size, how)))
 
 
 @torch.no_grad()

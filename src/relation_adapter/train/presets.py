@@ -127,8 +127,8 @@ _CORE = (
     *("flip", "flip", "threshold", "duotone", "vignette"),  # twice, as it is two edits
 )
 
-# Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.24 on the
-# seen tasks of the frozen benchmark, 0.18 on photos (docs/mini.md).
+# Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.21 on the
+# seen tasks of the frozen benchmark, 0.03 on photos (docs/mini.md).
 _MINI = TrainConfig(
     model=replace(
         MODELS["mini"], exemplar_size=64, native_area=64 * 64
