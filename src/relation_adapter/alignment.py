@@ -30,7 +30,8 @@ def shift_of(before: Image.Image, after: Image.Image) -> Shift:
     (width, height), scale = before.size, min(1.0, LONG_SIDE / max(before.size))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     reach = max(1, round(REACH * max(size)))
-    if abs(after.size[0] * height - after.size[1] * width) > 0.02 * after.size[1] * width or min(size) < 4 * reach:
+    other_shape = abs(after.width * height - after.height * width) > 0.02 * after.height * width
+    if other_shape or min(size) < 4 * reach:
         return 0, 0
     first, second = (_contours(resize(to_rgb(one), size)) for one in (before, after))
     quick = [side + -side % 32 for side in first.shape]  # of small prime factors

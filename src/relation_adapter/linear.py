@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from relation_adapter.correction import LUMA, Known, Mask, Values, board
+from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
 from relation_adapter.images import Unit
-
-Coefficients = npt.NDArray[np.float32]
 
 SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
 LINEAR_ROWS = 1 + 3 + len(SIGMAS) + 1  # 1, the colours; each colour's own blurs; the mean luma of the whole picture
@@ -26,10 +24,9 @@ RIDGE = 1e-7
 BLACK, WHITE = 1 / 255, 254 / 255  # beyond them a target may have been clipped: what it would have been is not known
 FEWEST = 50  # pixels, to fit a colour to
 SIMPLER = 1.15  # times the error of blurs, that a mix of colours may have
-
 NEAR = 2 / 255  # of the mean, that the level is which a contrast leaves as it is
 
-# Of a picture (H, W, C), under the names of Pillow; the last four change height and width.
+# Of a picture (H, W, C), under the names of Pillow.
 TURNS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     "": lambda picture: picture,
     "flip_left_right": lambda picture: picture[:, ::-1],
@@ -40,6 +37,7 @@ TURNS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     "transpose": lambda picture: picture.swapaxes(0, 1),
     "transverse": lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
 }
+SIDEWAYS = ("rotate_90", "rotate_270", "transpose", "transverse")  # height and width change places
 
 
 def turned(picture: Image.Image, turn: str) -> Image.Image:
@@ -53,7 +51,8 @@ def turn_of(known: Sequence[Known]) -> str:
     lumas = [(one.source @ LUMA, one.target @ LUMA) for one in known]
     likeness = {
         name: sum(_likeness(turn(source), target) for source, target in lumas)
-        for name, turn in [*TURNS.items()][: None if square else 4]
+        for name, turn in TURNS.items()
+        if square or name not in SIDEWAYS
     }
     return max(likeness, key=likeness.__getitem__)  # the first of equals: as it is
 
@@ -61,8 +60,8 @@ def turn_of(known: Sequence[Known]) -> str:
 def fit_linear(known: Sequence[Known], sampled: Sequence[Known] = ()) -> tuple[Coefficients, float]:
     """(LINEAR_ROWS, 3): what `linear_of` makes targets of sources with; and its mean square error.
 
-    That is the error in blocks of the pictures which the fit has not seen. sampled: single pixels of the same pictures
-    where they are larger: where a mix was clipped, means of pixels no longer follow it; of noise, they say more.
+    That is the error in blocks of the pictures which the fit has not seen. sampled: the same pictures, of single pixels
+    of larger ones, whose means no longer follow a mix that was clipped; known, of means, has less noise.
     """
     colours, coarse = min((_fitted(each, _colours, False) for each in (known, sampled) if each), key=lambda one: one[1])
     blurs, fine = _fitted(known, _blurs, True)

@@ -16,7 +16,7 @@ from relation_adapter.correction import ROWS, Known, correction_of, fit_correcti
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
-from relation_adapter.linear import LINEAR_ROWS, TURNS, fit_linear, linear_of, turn_of, turned
+from relation_adapter.linear import LINEAR_ROWS, SIDEWAYS, TURNS, fit_linear, linear_of, turn_of, turned
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
@@ -80,37 +80,29 @@ def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
     return known
 
 
-def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) -> Unit:
-    """A result (H, W, 3) in [0, 1] without what its relations know to be wrong; source: as the model saw it.
+def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) -> tuple[Unit, str]:
+    """A result (H, W, 3) in [0, 1] without what its relations know to be wrong, and how the source was turned for it.
 
-    What one relation alone says exactly is done, and at half its strength half of it; what several do together, the
-    model knows better.
+    source: as the model saw it. What one relation alone says exactly is done, and at half its strength half of it; what
+    several do together, the model knows better.
     """
-    if (alone := exact_one(source, relations)) is not None:
-        relation, strength = alone
-        plain, numbers = to_unit(source), _numbers(relation.linear)
-        return plain + strength * (linear_of(to_unit(turned(source, relation.turn)), numbers) - plain)
+    acting = [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
+    plain = to_unit(source)
+    if len(acting) == 1 and _says_exactly(*acting[0], source):
+        relation, strength = acting[0]
+        made = linear_of(to_unit(turned(source, relation.turn)), _numbers(relation.linear))
+        return plain + strength * (made - plain), relation.turn
     total = result
-    for relation, strength in _acting(relations):
+    for relation, strength in acting:
         if relation.correction is not None:
-            total = total + strength * correction_of(result, to_unit(source), _numbers(relation.correction))
-    return total if total is result else total.clip(0, 1)
+            total = total + strength * correction_of(result, plain, _numbers(relation.correction))
+    return (total if total is result else total.clip(0, 1)), ""
 
 
-def exact_one(source: Image.Image, relations: Sequence[Weighted]) -> tuple[Relation, float] | None:
-    """The relation that alone says the edit exactly, and its strength.
-
-    None half turns a picture, and none turns one on its side that is not square.
-    """
-    match _acting(relations):
-        case [(relation, strength)] if relation.linear is not None:
-            fits = source.size == turned(source, relation.turn).size and (strength == 1 or not relation.turn)
-            return (relation, strength) if fits else None
-    return None
-
-
-def _acting(relations: Sequence[Weighted]) -> list[tuple[Relation, float]]:
-    return [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
+def _says_exactly(relation: Relation, strength: float, source: Image.Image) -> bool:
+    """None half turns a picture, and none turns one on its side that is not square."""
+    fits = source.width == source.height or relation.turn not in SIDEWAYS
+    return relation.linear is not None and fits and (strength == 1 or not relation.turn)
 
 
 def _numbers(kept: Tensor | None) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ from relation_adapter.errors import UsageError
 from relation_adapter.images import Size
 from relation_adapter.linear import turned
 from relation_adapter.pipeline import request
-from relation_adapter.pipeline.corrections import check_correction, corrected, exact_one
+from relation_adapter.pipeline.corrections import check_correction, corrected
 from relation_adapter.pipeline.detail_kept import combined_detail
 from relation_adapter.pipeline.pictures import decode, stacked, to_output, units
 from relation_adapter.pipeline.request import Item, Strength
@@ -65,8 +65,8 @@ def output(
     if kind == "latent":
         return stacked(tokens)
     decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
-    made = [corrected(one, item.fit.image, item.relations) for one, item in zip(decoded, items, strict=True)]
-    turns = [alone[0].turn if (alone := exact_one(item.fit.image, item.relations)) else "" for item in items]
+    mended = [corrected(one, item.fit.image, item.relations) for one, item in zip(decoded, items, strict=True)]
+    made, turns = zip(*mended, strict=True)
     fits = [replace(item.fit, image=turned(item.fit.image, turn)) for item, turn in zip(items, turns, strict=True)]
     sources = [
         turned(detail_of[one.source], turn) if detail_of else None for one, turn in zip(items, turns, strict=True)
