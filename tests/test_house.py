@@ -29,7 +29,7 @@ LAYERS = (
         "images",
         "alignment",
         "correction",
-        "linear",
+        "exact",
         "detail",
         "overlap",
         "importing",

@@ -80,6 +80,7 @@ class ModelConfig:
     resampler_layers: int = 3
     resampler_heads: int = 8
     relation_vector: bool = False  # the relation also modulates every block, beside the time
+    second_look: bool = False  # a pair is read again, with what the model made of its before by the first reading
     exemplar_preparation: Preparation = "published"
     exemplar_size: int = 384  # px, side of the square the image encoder sees
 
@@ -109,6 +110,8 @@ class ModelConfig:
             raise UsageError("source_time=clean needs source_attention=isolated: a joint pass has one time for all.")
         if self.correction and self.start != "source":
             raise UsageError("correction=true needs start=source, where one step is an edit; set correction=false.")
+        if self.second_look and (self.start, self.image_features, self.projector) != ("source", "latents", "resampler"):
+            raise UsageError("second_look=true needs start=source, image_features=latents and projector=resampler.")
         pooled = self.image_features in ("siglip_pooled", "latents_pooled")
         if self.projector == "pooled_mlp" and not pooled:
             raise UsageError(f"projector=pooled_mlp reads pooled features, not image_features={self.image_features}.")
@@ -234,6 +237,7 @@ _MINI = dataclasses.replace(
     position_features=4,
     start="source",
     shift_tokens="none",
+    second_look=True,
     correction=True,
     text="none",
     text_length=1,
@@ -263,11 +267,7 @@ MODELS: dict[str, ModelConfig] = {
 
 
 def preset(presets: dict[str, Config], name: str) -> Config:
-    """Look a preset up by name.
-
-    Raises:
-        UsageError: no such preset; the message names the nearest ones.
-    """
+    """Look a preset up by name. Raises UsageError with the nearest names where there is none."""
     if name in presets:
         return presets[name]
     near = difflib.get_close_matches(name, presets, n=1)

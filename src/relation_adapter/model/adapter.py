@@ -53,12 +53,16 @@ class RelationAdapter(ModelMixin, ConfigMixin):
         """Run one part of the adapter: offloading hangs its hooks on `forward`, and brings the weights in for it."""
         return part(*given)
 
-    def encode(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def encode(
+        self, before: Tensor, after: Tensor, present: Tensor | None = None, made: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Features (B, K, N, F) of before and of after to relation tokens (B, L, C) and a vector (B, P) or None.
 
-        present: (B, K) bool, False where an item has fewer pairs; `token_mask` then tells which tokens count.
+        present: (B, K) bool, False where an item has fewer pairs; `token_mask` then tells which tokens count. made: for
+        a second look, see `second_look.py`.
         """
-        tokens, vector = self(self.projector, before.to(self.dtype), after.to(self.dtype), present)
+        again = () if made is None else (made.to(self.dtype),)
+        tokens, vector = self(self.projector, before.to(self.dtype), after.to(self.dtype), present, *again)
         return tokens, vector
 
     def token_mask(self, present: Tensor, length: int) -> Tensor:
@@ -172,6 +176,7 @@ def _projector(design: ModelConfig) -> nn.Module:
         design.resampler_heads,
         design.num_tokens,
         vector_dim,
+        design.second_look,
     )
 
 

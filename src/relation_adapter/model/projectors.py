@@ -68,7 +68,14 @@ class PairResampler(nn.Module):
     """
 
     def __init__(
-        self, feature_dim: int, token_dim: int, layers: int, heads: int, num_tokens: int, vector_dim: int
+        self,
+        feature_dim: int,
+        token_dim: int,
+        layers: int,
+        heads: int,
+        num_tokens: int,
+        vector_dim: int,
+        second_look: bool = False,
     ) -> None:
         super().__init__()
         self.before = nn.Linear(feature_dim, token_dim)
@@ -79,12 +86,23 @@ class PairResampler(nn.Module):
         self.gather = _ResamplerLayer(token_dim, heads) if num_tokens else None
         self.norm = nn.LayerNorm(token_dim)
         self.to_vector = nn.Linear(token_dim, vector_dim) if vector_dim else None
+        self.missed = nn.Linear(feature_dim, token_dim) if second_look else None  # its bias tells that it is the second
+        if self.missed is not None:  # which is at first as good as the first
+            nn.init.zeros_(self.missed.weight)
+            nn.init.zeros_(self.missed.bias)
 
-    def forward(self, before: Tensor, after: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Features (B, K, N, F) each to tokens (B, K * N or num_tokens, C) and a vector (B, P) or None."""
+    def forward(
+        self, before: Tensor, after: Tensor, present: Tensor | None = None, made: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features (B, K, N, F) each to tokens (B, K * N or num_tokens, C) and a vector (B, P) or None.
+
+        made: what was made of before by a first reading, in the place of after, see `second_look.py`.
+        """
         pairs, patches = before.shape[1:3]
         before, after = (rearrange(x, "b k n f -> (b k) n f") for x in (before, after))
         tokens = self.before(before) + self.after(after) + self.difference(after - before)
+        if self.missed is not None and made is not None:
+            tokens = tokens + self.missed(after - rearrange(made, "b k n f -> (b k) n f"))
         for layer in self.layers:
             tokens = layer(tokens, tokens)
         tokens = rearrange(tokens, "(b k) n c -> b (k n) c", k=pairs)
