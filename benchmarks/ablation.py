@@ -56,6 +56,7 @@ def designs() -> dict[str, ModelConfig]:
         transformer=shape,
         token_dim=WIDTH,
         resampler_heads=HEADS,
+        second_look=False,
         correction=False,
         steps=2,
     )

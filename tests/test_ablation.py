@@ -141,7 +141,7 @@ def test_designs_are_one_step_apart_and_the_last_is_mini_but_for_its_nets(ablati
     assert changed["roles"] - {"name"} == pooled
     assert changed["published"] - changed["roles"] == {"roles"}
     sizes = {"transformer", "token_dim", "resampler_heads", "exemplar_size", "native_area", "name", "pixel_hidden"}
-    sizes |= {"steps", "correction"}  # as they were when the table was made
+    sizes |= {"steps", "correction", "second_look"}  # as they were when the table was made
     same = {key: value for key, value in config_dict(designs["mini"]).items() if key not in sizes}
     assert same == {key: value for key, value in config_dict(MODELS["mini"]).items() if key not in sizes}
 
@@ -197,6 +197,7 @@ def test_means_are_over_tasks_and_spread_is_over_seeds(ablation: Any) -> None:
 
 
 IN_CONTEXT: dict[str, Any] = {
+    "second_look": False,
     "relation_branch": "in_context",
     "projector": "none",
     "token_dim": 64,
@@ -205,6 +206,7 @@ IN_CONTEXT: dict[str, Any] = {
     "relation_vector": False,
 }
 POOLED: dict[str, Any] = {
+    "second_look": False,
     "projector": "pooled_mlp",
     "image_features": "latents_pooled",
     "feature_dim": 128,

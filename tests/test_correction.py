@@ -89,6 +89,7 @@ def test_mini_edits_other_photos_better_for_it() -> None:
     example = image(crop(0, 0))
     read = pipe.encode_relation([(example, image(darker(to_unit(example))))])
     assert read.correction is not None and 0 < read.provenance["corrected"] <= 1
+    read = replace(read, linear=None, curves=None)  # what is exact is exact without it
 
     def off(relation: Relation) -> float:
         photos = [image(crop(96, 0)), image(crop(0, 96))]

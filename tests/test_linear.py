@@ -1,4 +1,4 @@
-"""Edits that are mixes of colours or of blurs are told exactly by one pair, and done exactly."""
+"""Edits that are mixes of what a pixel shows are told exactly by one pair, and done exactly."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 from samples import natural
 
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
+from relation_adapter.exact.families import rows_of
+from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
+from relation_adapter.exact.turns import TURNS, turn_of, turned
 from relation_adapter.images import Unit, to_unit
-from relation_adapter.linear import LINEAR_ROWS, TURNS, fit_linear, linear_of, turn_of, turned
 from relation_adapter.train.tuning import Tuning, tune
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -46,6 +48,53 @@ BLURS: dict[str, Edit] = {
     "mean of a box": lambda image: image.filter(ImageFilter.BoxBlur(3)),
     "sharpen": lambda image: image.filter(ImageFilter.UnsharpMask(2, 120, 0)),
 }
+
+
+def vignette(image: Image.Image) -> Image.Image:
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in (image.height, image.width)), indexing="ij")
+    shade = 1 - 0.8 * (np.hypot(x, y)[..., None] / 2**0.5).clip(0.3, 1)
+    return Image.fromarray(np.uint8(np.asarray(image) * shade))
+
+
+def veil(image: Image.Image) -> Image.Image:
+    share = np.linspace(0.8, 0.1, image.height)[:, None, None]
+    return Image.fromarray(np.uint8(np.asarray(image) * (1 - share) + share * np.array([200, 210, 230])))
+
+
+def glow(image: Image.Image) -> Image.Image:
+    return ImageChops.screen(image, image.filter(ImageFilter.GaussianBlur(3.2)))
+
+
+def contours(image: Image.Image) -> Image.Image:
+    luma = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(1)), np.float32)
+    return Image.fromarray(np.uint8((2 * np.hypot(*np.gradient(luma))).clip(0, 255))).convert("RGB")
+
+
+def fringes(image: Image.Image) -> Image.Image:
+    red, green, blue = (np.asarray(band) for band in image.split())
+    return Image.fromarray(np.stack([np.roll(red, 6, axis=1), green, np.roll(blue, -6, axis=1)], axis=-1))
+
+
+def tilt_shift(image: Image.Image) -> Image.Image:
+    away = np.abs(np.linspace(-1, 1, image.height)).clip(0.3, 0.8)[:, None, None] * 2 - 0.6
+    far = np.asarray(image.filter(ImageFilter.GaussianBlur(4)))
+    return Image.fromarray(np.uint8(np.asarray(image) * (1 - away) + far * away))
+
+
+SMEAR = ImageFilter.Kernel((5, 5), [float(across == down) for across in range(5) for down in range(5)])
+FILTERS: dict[str, tuple[Edit, str]] = {
+    "smear to one corner": (lambda image: image.filter(SMEAR), "around"),
+    "relief, with one of Pillow's filters": (
+        lambda image: image.convert("L").filter(ImageFilter.EMBOSS).convert("RGB"),
+        "relief",
+    ),
+    "fringes": (fringes, "row"),
+    "tilt-shift": (tilt_shift, "focus"),
+    "vignette": (vignette, "ring"),
+    "veil": (veil, "down"),
+    "glow": (glow, "glow 3.2"),
+    "contours": (contours, "contours"),
+}
 OTHERS: dict[str, Edit] = {
     "other picture": lambda image: natural(192).crop((96, 96, 192, 192)),
     "posterize": lambda image: ImageOps.posterize(image, 2),
@@ -60,44 +109,66 @@ def off(first: Unit, second: Unit) -> float:
 @pytest.mark.parametrize("name", [*COLOURS, *BLURS])
 def test_one_pair_tells_it_and_another_picture_is_edited_the_same(name: str) -> None:
     edit = (COLOURS | BLURS)[name]
-    coefficients, error = fit_linear([known(crop(0, 0), edit(crop(0, 0)))])
-    assert coefficients.shape == (LINEAR_ROWS, 3)
+    coefficients, family, error = fit_linear([known(crop(0, 0), edit(crop(0, 0)))])
+    assert coefficients.shape == (rows_of(family), 3)
+    assert family == ("blurs" if name in BLURS else "colours")
     other = crop(96, 96)
-    made, nothing = linear_of(to_unit(other), coefficients), off(to_unit(other), to_unit(edit(other)))
+    made, nothing = linear_of(to_unit(other), coefficients, family), off(to_unit(other), to_unit(edit(other)))
     assert 0 <= made.min() and made.max() <= 1
     assert off(made, to_unit(edit(other))) < 0.02 * nothing and error < 0.02 * nothing
-    assert coefficients[4:-1].any() == (name in BLURS)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_so_are_filters_and_what_depends_on_the_place(name: str) -> None:
+    edit, expected = FILTERS[name]
+    nothing = off(to_unit(crop(0, 0)), to_unit(edit(crop(0, 0))))
+    found = fit_other([known(crop(0, 0), edit(crop(0, 0)))], nothing)
+    assert found is not None
+    coefficients, family, error = found
+    assert family == expected and coefficients.shape == (rows_of(family), 3)
+    other = crop(96, 96)
+    nothing = off(to_unit(other), to_unit(edit(other)))
+    inside = np.s_[8:-8, 8:-8]  # Pillow leaves the rim as it is, and rolling brings the other side
+    made = linear_of(to_unit(other), coefficients, family)
+    assert off(made[inside], to_unit(edit(other))[inside]) < 0.02 * nothing
+    assert error < 0.1 * nothing
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.5])
 def test_contrast_about_the_mean_is_about_that_of_the_other_picture(factor: float) -> None:
     before, other = crop(0, 0).point(lambda value: value * 2 // 3), crop(96, 96)
     edit = lambda image: ImageEnhance.Contrast(image).enhance(factor)  # noqa: E731
-    coefficients, _ = fit_linear([known(before, edit(before))])
-    made = linear_of(to_unit(other), coefficients)
+    coefficients, family, _ = fit_linear([known(before, edit(before))])
+    made = linear_of(to_unit(other), coefficients, family)
     assert off(made, to_unit(edit(other))) < 0.02 * off(to_unit(other), to_unit(edit(other)))
 
 
 def test_contrast_about_middle_grey_stays_there() -> None:
     before, other = crop(0, 0).point(lambda value: value * 2 // 3), crop(96, 96)
     edit = lambda image: image.point(lambda value: round(min(max(1.5 * (value - 127.5) + 127.5, 0), 255)))  # noqa: E731
-    coefficients, _ = fit_linear([known(before, edit(before))])
-    made = linear_of(to_unit(other), coefficients)
+    coefficients, family, _ = fit_linear([known(before, edit(before))])
+    made = linear_of(to_unit(other), coefficients, family)
     assert off(made, to_unit(edit(other))) < 0.001 * off(to_unit(other), to_unit(edit(other)))
+
+
+def test_a_frame_at_the_rim_is_no_filter() -> None:
+    framed = ImageOps.expand(crop(0, 0).crop((8, 8, 88, 88)), 8, (200, 30, 30))
+    assert fit_other([known(crop(0, 0), framed)], 1.0) is None
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_of_other_edits_much_is_left(name: str) -> None:
     before, after = crop(0, 0), OTHERS[name](crop(0, 0))
-    assert fit_linear([known(before, after)])[1] > 0.1 * off(to_unit(before), to_unit(after))
+    assert fit_other([known(before, after)], 1.0) is None
+    assert fit_linear([known(before, after)])[2] > 0.1 * off(to_unit(before), to_unit(after))
 
 
 def test_pairs_of_several_sizes_are_told_together_and_a_plain_one_is_no_trouble() -> None:
     grey = COLOURS["grey"]
     parts = [crop(0, 0, 48), natural(192).crop((60, 60, 130, 90)), Image.new("RGB", (20, 20), (200, 10, 10))]
-    coefficients, error = fit_linear([known(part, grey(part)) for part in parts])
+    coefficients, family, error = fit_linear([known(part, grey(part)) for part in parts])
     assert error < 1e-4
-    assert off(linear_of(to_unit(crop(96, 96)), coefficients), to_unit(grey(crop(96, 96)))) < 1e-4
+    assert off(linear_of(to_unit(crop(96, 96)), coefficients, family), to_unit(grey(crop(96, 96)))) < 1e-4
     plain = known(parts[2], grey(parts[2]))
     assert np.isfinite(fit_linear([plain])[0]).all()
 
@@ -140,10 +211,11 @@ def test_a_turn_is_told_with_and_without_colours(turn: str) -> None:
     for edit in (lambda image: image, COLOURS["negative"]):
         before, after = crop(0, 0), edit(turned(crop(0, 0), turn))
         assert turn_of([known(before, after)]) == turn
-        coefficients, error = fit_linear([known(turned(before, turn), after)])
+        coefficients, family, error = fit_linear([known(turned(before, turn), after)])
         assert error < 1e-4
         other = crop(96, 96)
-        assert off(linear_of(to_unit(turned(other, turn)), coefficients), to_unit(edit(turned(other, turn)))) < 1e-4
+        made = linear_of(to_unit(turned(other, turn)), coefficients, family)
+        assert off(made, to_unit(edit(turned(other, turn)))) < 1e-4
     assert turn_of([known(crop(0, 0), COLOURS["negative"](crop(0, 0)))]) == ""
 
 
@@ -164,7 +236,7 @@ def test_a_turn_on_its_side_is_for_square_pictures_and_none_is_half_made() -> No
     assert read.turn == "rotate_90"
     for picture, strength, exact in ((upright, 1.0, False), (crop(96, 0), 0.5, False), (crop(96, 0), 1.0, True)):
         given = {"image": picture, "seed": 0, "output_type": "np", "strength": strength}
-        without = pipe(relation=replace(read, linear=None), **given).images[0]
+        without = pipe(relation=replace(read, linear=None, curves=None), **given).images[0]
         assert np.array_equal(pipe(relation=read, **given).images[0], without) != exact
 
 
@@ -176,7 +248,7 @@ def test_two_relations_together_are_left_to_the_model() -> None:
     )
     assert grey.linear is not None and darker.linear is not None
     both = made(pipe, (grey, 1.0), (darker, 1.0))
-    without = made(pipe, *((replace(one, linear=None), 1.0) for one in (grey, darker)))
+    without = made(pipe, *((replace(one, linear=None, curves=None), 1.0) for one in (grey, darker)))
     assert np.array_equal(both, without)
     assert np.array_equal(made(pipe, (grey, 1.0), (darker, 0.0)), made(pipe, (grey, 1.0)))
 

@@ -20,9 +20,12 @@ import relation_adapter
 from relation_adapter.config import ModelConfig, to_dict
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
+from relation_adapter.exact.curves import BY_PIXEL, is_driver
+from relation_adapter.exact.families import FAMILIES
+from relation_adapter.exact.motion import Motion, motion_from
+from relation_adapter.exact.turns import TURNS
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
-from relation_adapter.linear import TURNS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +35,14 @@ FORMAT = "relation-adapter-relation"
 VERSION = "1"
 MODEL_FORMAT = "relation-adapter"
 
-_SHAPES = {"tokens": 3, "vector": 2, "change": 2, "correction": 3, "linear": 3}  # in a file, and how many axes
+_SHAPES = {
+    "tokens": 3,
+    "vector": 2,
+    "change": 2,
+    "correction": 3,
+    "linear": 3,
+    "curves": 3,
+}  # in a file, and how many axes
 
 # What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
 _DESIGN_FIELDS = (
@@ -59,11 +69,12 @@ class Relation:
     tokens: (1, L, C). vector: (1, P), or None where the design has none. change: (1, F), what the image features of
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
-    linear: (1, linear.LINEAR_ROWS, 3), the edit itself, where it is one that a few numbers say exactly.
+    linear: (1, numbers of its family, 3), the edit itself, where it is one that a few numbers say exactly; curves: (1,
+    curves.LEVELS, 6), the same where it is one of curves.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
-    `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; for `detail` and
-    `turn` see the properties. Without a `design` only the width of the tokens is compared with the model's.
+    `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`, `turn`
+    and `motion`, see the properties. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -72,6 +83,7 @@ class Relation:
     change: Tensor | None = None
     correction: Tensor | None = None
     linear: Tensor | None = None
+    curves: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -84,9 +96,29 @@ class Relation:
         return [float(share) for share in self.provenance.get("detail", [])]
 
     @property
+    def is_exact(self) -> bool:
+        """Whether the pairs say the edit itself, so that no model is needed."""
+        return self.linear is not None or self.curves is not None
+
+    @property
     def turn(self) -> str:
         """How the whole picture is turned or mirrored before its colours change, a name of `linear.TURNS`; "": not."""
         return str(self.provenance.get("turn", ""))
+
+    @property
+    def family(self) -> str:
+        """What its linear edit mixes, a name of `linear.FAMILIES`; "": it is none."""
+        return str(self.provenance.get("linear", "")) if self.linear is not None else ""
+
+    @property
+    def driver(self) -> str:
+        """What the levels of its curves are of, see `exact/curves.py`; "": it has none."""
+        return str(self.provenance.get("curves", "")) if self.curves is not None else ""
+
+    @property
+    def motion(self) -> Motion | None:
+        """How the whole picture is moved before its colours change; None: it is not."""
+        return motion_from(self.provenance.get("motion"))
 
     def __repr__(self) -> str:
         return (
@@ -221,6 +253,11 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             raise ValueError("detail is no list of shares")
         if str(provenance.get("turn", "")) not in TURNS:
             raise ValueError("turn is unknown")
+        if str(provenance.get("linear", "")) not in ("", *FAMILIES):
+            raise ValueError("linear is of an unknown family")
+        if not is_driver(str(provenance.get("curves", BY_PIXEL[0]))):
+            raise ValueError("curves are of something unknown")
+        motion_from(provenance.get("motion"))
     except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}

@@ -68,6 +68,8 @@ class ProceduralMix:
     done_share: float = 0.0
 
 
+OTHER_DRAWS = 4  # of other parameters; the nearest of their targets is the one to be told from the true one
+
 # Edits that go on from wherever the source is: backwards, such a pair asks for something else than nothing.
 _GOES_ON = (
     *("thinner", "make stouter", "grow taller", "make older", "enlarge object", "shrink object"),
@@ -134,8 +136,8 @@ class ProceduralBatches(Dataset[Batch]):
             exemplars = [(after, before) for before, after in exemplars]
             target = source
         elif self.others:
-            same, found = self._edit(task, again, task.draw_params(rng), picture)
-            other = found if np.array_equal(same, source) else target
+            made = (self._edit(task, copy.deepcopy(again), task.draw_params(rng), picture) for _ in range(OTHER_DRAWS))
+            other = _nearest([found for same, found in made if np.array_equal(same, source)], target)
         return task.name, exemplars, (source, target, other)
 
     def _edit(
@@ -150,6 +152,13 @@ def quads_of(batch: AnyBatch, where: slice) -> AnyBatch:
     given: Any = batch
     some: AnyBatch = replace(given, **{name: value[where] for name, value in vars(batch).items() if value is not None})
     return some
+
+
+def _nearest(others: Sequence[Picture], target: Picture) -> Picture:
+    """The one that is hardest to tell from the target, but is not it; the target where there is none."""
+    away = {float(np.square(np.subtract(other, target, dtype=np.float32)).mean()): other for other in others}
+    away.pop(0.0, None)
+    return away[min(away)] if away else target
 
 
 def _keeps_shape(task: Task) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -43,21 +44,42 @@ def units(pictures: Sequence[Tensor]) -> list[Unit]:
     return [(picture * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures]
 
 
-def to_output(
-    pictures: Sequence[Unit],
-    fits: Sequence[Fit],
-    sources: Sequence[Image.Image | None],
-    kind: str,
-    kept: Sequence[Sequence[float]] | None = None,
-) -> Any:
-    """Pictures (h, w, 3) in [0, 1] as PIL pictures, or as arrays or tensors in [0, 1].
+@dataclass(frozen=True)
+class Edited:
+    """A picture (h, w, 3) in [0, 1] at the size the model works at, and what brings it to the size it is to have.
 
-    Every picture is brought to its fit's own size; where it has a source, with the source's fine detail. kept: as
-    `detail.kept_detail` tells it, of every picture; None: all. `np` gives (N, H, W, 3), `pt` (N, 3, H, W), both without
-    rounding to 8 bits, and both a list where sizes differ. `later` gives functions, to be called once, that make the
-    PIL pictures.
+    source: whose fine detail it is to have, and kept: how much of it, as `detail.kept_detail` tells; empty: all.
+    finish: what else becomes of it beside its source, where it is to have the source's size; both in strips.
     """
-    strips = [_restored(*each) for each in zip(pictures, fits, sources, kept or [()] * len(fits), strict=True)]
+
+    unit: Unit
+    fit: Fit
+    source: Image.Image | None = None
+    kept: Sequence[float] = ()
+    finish: Callable[[Image.Image, Iterator[Unit]], Iterator[Unit]] | None = None
+
+    def strips(self) -> Iterator[Unit]:
+        """At the size it is to have, from top to bottom."""
+        fit = self.fit
+        if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
+            return iter([self.unit])
+        left, top, right, bottom = fit.box
+        result = self.unit[top:bottom, left:right]
+        if self.source is None:
+            return resized_strips(result, fit.size)
+        strips = detailed_strips(self.source, fit.crop(fit.image), result, self.kept)
+        if self.finish is None or self.source.size != fit.size:
+            return strips
+        return self.finish(self.source, strips)
+
+
+def to_output(pictures: Sequence[Edited], kind: str) -> Any:
+    """Edited pictures as PIL pictures, or as arrays or tensors in [0, 1].
+
+    `np` gives (N, H, W, 3), `pt` (N, 3, H, W), both without rounding to 8 bits, and both a list where sizes differ.
+    `later` gives functions, to be called once, that make the PIL pictures.
+    """
+    strips = [picture.strips() for picture in pictures]
     if kind == "later":
         return [partial(picture_of_strips, one) for one in strips]
     if kind == "pil":
@@ -73,14 +95,3 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
     if len({tensor.shape for tensor in tensors}) == 1:
         return torch.cat(list(tensors))
     return [tensor[0] for tensor in tensors]
-
-
-def _restored(unit: Unit, fit: Fit, source: Image.Image | None, kept: Sequence[float]) -> Iterator[Unit]:
-    """The result at the size it is to have, in strips."""
-    if fit.size == fit.image.size and fit.box == (0, 0, *fit.size):
-        return iter([unit])
-    left, top, right, bottom = fit.box
-    result = unit[top:bottom, left:right]
-    if source is None:
-        return resized_strips(result, fit.size)
-    return detailed_strips(source, fit.crop(fit.image), result, kept)

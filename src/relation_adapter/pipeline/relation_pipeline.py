@@ -27,6 +27,7 @@ from relation_adapter.model.adapter import RelationAdapter
 from relation_adapter.model.attention import RelationAttnProcessor
 from relation_adapter.model.codec import PixelCodec
 from relation_adapter.model.components import Components
+from relation_adapter.model.second_look import read_pairs
 from relation_adapter.pipeline import flux_dev, request
 from relation_adapter.pipeline.agreement import Agreement, mean_change
 from relation_adapter.pipeline.call_state import CallState
@@ -163,7 +164,7 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
     ) -> Relation:
         given, (pairs, shifts) = pairs, aligned_pairs(self.design, pairs)
         before, after = pair_features(self, pairs, self._execution_device, preparation)
-        tokens, vector = self.adapter.encode(before, after)
+        tokens, vector = read_pairs(self.transformer, self.adapter, before, after)
         mark = fingerprint(self.design, self.adapter.projector)
         provenance = new_provenance(self.design, mark, given, name)
         if any(map(any, shifts)):

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from relation_adapter.errors import UsageError
 from relation_adapter.images import Size
-from relation_adapter.linear import turned
 from relation_adapter.pipeline import request
 from relation_adapter.pipeline.corrections import check_correction, corrected
 from relation_adapter.pipeline.detail_kept import combined_detail
-from relation_adapter.pipeline.pictures import decode, stacked, to_output, units
+from relation_adapter.pipeline.pictures import Edited, decode, stacked, to_output, units
 from relation_adapter.pipeline.request import Item, Strength
 from relation_adapter.relation import check_fits, fingerprint
 
@@ -66,9 +65,14 @@ def output(
         return stacked(tokens)
     decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
     mended = [corrected(one, item.fit.image, item.relations) for one, item in zip(decoded, items, strict=True)]
-    made, turns = zip(*mended, strict=True)
-    fits = [replace(item.fit, image=turned(item.fit.image, turn)) for item, turn in zip(items, turns, strict=True)]
-    sources = [
-        turned(detail_of[one.source], turn) if detail_of else None for one, turn in zip(items, turns, strict=True)
+    wanted = [
+        Edited(
+            one,
+            replace(item.fit, image=exact.place(item.fit.image)),
+            exact.place(detail_of[item.source]) if detail_of else None,
+            combined_detail(item.relations),
+            exact.strips if exact.by_pixel else None,
+        )
+        for (one, exact), item in zip(mended, items, strict=True)
     ]
-    return to_output(made, fits, sources, kind, [combined_detail(item.relations) for item in items])
+    return to_output(wanted, kind)

@@ -73,10 +73,17 @@ def _from_scratch(config: TrainConfig) -> tuple[Components, dict[str, Any]]:
     first = load_model(path)
     try:
         components.transformer.load_state_dict(first.transformer.state_dict())
-        components.adapter.load_state_dict(first.adapter.state_dict())
+        components.adapter.load_state_dict(_fresh_parts(components.adapter, first.adapter) | first.adapter.state_dict())
     except RuntimeError as error:
         raise UsageError(f"init={config.init}: its weights do not fit the model ({reason(error)})") from error
     return components, {"began_with": read_info(path)[1]}
+
+
+def _fresh_parts(adapter: RelationAdapter, first: RelationAdapter) -> dict[str, Any]:
+    """What a second look needs, where the first weights have none: it begins as good as one look."""
+    if first.design.second_look:
+        return {}
+    return {name: value for name, value in adapter.state_dict().items() if name.startswith("projector.missed.")}
 
 
 def _beside_base(config: TrainConfig) -> tuple[Components, dict[str, Any]]:

@@ -17,12 +17,14 @@ from relation_adapter.model.components import Components
 from relation_adapter.model.features import Noise, latent_features, latent_moments, sample_moments, standard_normal
 from relation_adapter.model.keys_values import RelationKeysValues
 from relation_adapter.model.latents import pack
+from relation_adapter.model.second_look import read_pairs
 from relation_adapter.model.velocity import Conditions, velocity
 from relation_adapter.train.presets import TrainConfig
 
 RELATIVE_FLOOR = 0.02  # in squares of [-1, 1] pixels, 0.005 in [0, 1]: keeps edits that change little from dominating
 SMALLEST_TIME = 1e-3  # a weight of 1 / t^2 stays finite
 ALIKE = 1e-4  # in squares of [-1, 1] pixels, the square of 1.3 of 255: nearer draws hardly count as different
+SECOND_LOOKS = 2  # every how manyth pair of a batch is looked at twice while training, where the design has it
 HALF_WAY = 0.25  # the square of a half: from there on a result is nearer to the other draw's than to its own
 
 
@@ -137,7 +139,8 @@ def encode_batch(components: Components, batch: Batch) -> FeatureBatch:
 def read_relation(components: Components, batch: FeatureBatch) -> RelationKeysValues:
     """Keys and values of the relations that the batch's pairs show; quads without one attend to none."""
     adapter = components.adapter
-    tokens, vector = adapter.encode(batch.before, batch.after)
+    every = SECOND_LOOKS if torch.is_grad_enabled() else 1
+    tokens, vector = read_pairs(components.transformer, adapter, batch.before, batch.after, every)
     if batch.has_relation is None:
         return adapter.keys_values(tokens, vector)
     has = batch.has_relation[:, None]

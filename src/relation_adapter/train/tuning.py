@@ -140,7 +140,7 @@ class _Fitting:
         """Fit, and leave the parameters at the best step; that step, the first error and the last."""
         first, mirrored = self.held_out(PLAIN), self.held_out(MIRRORED)
         best, kept, read = first, 0, first * self.left()
-        if self.first.linear is not None:  # the pairs say it exactly
+        if self.first.is_exact:  # the pairs say it exactly
             return 0, read, read
         sides = (PLAIN, MIRRORED) if mirrored < MIRRORS * first else (PLAIN,)
         turns = [(example, side) for example in self.examples for side in sides]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from relation_adapter.errors import RelationAdapterError
 from relation_adapter.images import Fit, open_picture, quick_png
-from relation_adapter.pipeline.pictures import decode, to_output, units
+from relation_adapter.pipeline.pictures import Edited, decode, to_output, units
 from relation_adapter.pipeline.request import size_at_work, size_of_work
 from relation_adapter.relation import Relation
 from relation_adapter.web.limits import Limits
@@ -188,7 +188,7 @@ class Studio:
         """The picture as far as it is, as a data URL."""
         tokens = decode(self.pipe, latents, work[1])
         whole = Fit(Image.new("RGB", work), (0, 0, *work), work)
-        image = small(to_output(units([tokens]), [whole], [None], "pil")[0], PREVIEW_SIDE)
+        image = small(to_output([Edited(units([tokens])[0], whole)], "pil")[0], PREVIEW_SIDE)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

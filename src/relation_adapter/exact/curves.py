@@ -1,0 +1,138 @@
+"""Edits that are curves of a photo program: every level of something that a pixel shows becomes a colour.
+
+Brighter, darker, gamma, solarized, posterized, black and white, a gradient map; and gradient maps of blurred luma, or
+of how steep it is, as many drawings are. Read off the pair level by level, and done where a level is known from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from relation_adapter.correction import LUMA, Known, board
+from relation_adapter.exact.blurs import blurred
+from relation_adapter.images import Unit
+
+Table = npt.NDArray[np.float32]
+Levels = npt.NDArray[np.int64]
+
+LEVELS = 256
+# What a level is of: each colour, with one curve for all or its own; luma; and with a number, the sigma of a blur in px
+# from SIGMAS[0] to SIGMAS[-1], blurred luma or its slope.
+BY_PIXEL = ("colours alike", "colours", "luma")
+BLURRED = ("luma", "steep")
+SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
+FINER = 4  # times the sigma is told twice as finely
+STEEP = 4.0  # times a slope, of luma a pixel, is a level
+SIMPLER = 1.15  # times the error of the next driver, that an earlier one may have
+GLANCE = 5  # of how many pixels one is enough to compare sigmas
+HOPEFUL = 30.0  # times the error that is wanted: where no sigma has less, none between them has that
+GAP = 6  # levels between two known ones, over which the curve is straight
+SEEN = 0.9  # of the values of a picture, whose levels have to be known
+
+
+def fit_curves(known: Sequence[Known], drivers: Sequence[str] = BY_PIXEL) -> tuple[Table, str, float]:
+    """(LEVELS, 6): what every level becomes in red, green and blue, and 1 where that is known; the driver; the error.
+
+    The error is the mean square in blocks of the pictures that the fit has not seen.
+    """
+    found, best = drivers[0], float("inf")
+    for driver in drivers:
+        if (error := _held_out(known, driver)) * SIMPLER < best:
+            found, best = driver, error
+    levels, targets, _ = _pixels(known, found)
+    return _table(levels, targets, found).astype(np.float32), found, best
+
+
+def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, str, float]:
+    """As `fit_curves`, of blurred luma or its slope; finely only where the error that is wanted is within reach."""
+    errors = {(kind, sigma): _held_out(known, f"{kind} {sigma}", GLANCE) for kind in BLURRED for sigma in SIGMAS}
+    kind, sigma = min(errors, key=errors.__getitem__)
+    best, ratio = errors[kind, sigma], SIGMAS[1] / SIGMAS[0]
+    for _ in range(FINER if best < HOPEFUL * wanted else 0):
+        ratio **= 0.5
+        beside = [round(min(max(sigma * step, SIGMAS[0]), SIGMAS[-1]), 4) for step in (1 / ratio, ratio)]
+        error, nearer = min((_held_out(known, f"{kind} {one}", GLANCE), one) for one in beside)
+        if error < best:
+            best, sigma = error, nearer
+    return fit_curves(known, [f"{kind} {sigma}"])
+
+
+def is_driver(name: str) -> bool:
+    """Whether levels can be of it."""
+    kind, _, sigma = name.partition(" ")
+    if name in BY_PIXEL:
+        return True
+    return kind in BLURRED and sigma.replace(".", "", 1).isdecimal() and SIGMAS[0] <= float(sigma) <= SIGMAS[-1]
+
+
+def curves_of(source: Unit, result: Unit, table: Table, driver: str, strength: float = 1.0) -> Unit:
+    """A source (H, W, 3) in [0, 1], edited as far as the strength says; as the result, where a level is not known."""
+    levels, columns = _levels(source, driver), np.arange(3)
+    known = table[levels, columns + 3] > 0
+    made = source + np.float32(strength) * (table[levels, columns] - source)
+    return np.where(known, made, result).astype(np.float32)
+
+
+def _held_out(known: Sequence[Known], driver: str, every: int = 1) -> float:
+    """The mean square error in the blocks that are black on a board, of curves of the white ones, and the other way.
+
+    every: of how many pixels one is looked at.
+    """
+    levels, targets, odd = _pixels(known, driver)
+    levels, targets, odd = levels[::every], targets[::every], odd[::every]
+    halves = [_table(levels[rows], targets[rows], driver) for rows in (~odd, odd)]
+    return sum(_error(half, levels[rows], targets[rows]) for half, rows in zip(halves, (odd, ~odd), strict=True)) / 2
+
+
+def _pixels(known: Sequence[Known], driver: str) -> tuple[Levels, npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """(N, 3) levels and (N, 3) targets of all, and (N,) whether in a black block."""
+    levels = np.concatenate([_levels(one.source, driver).reshape(-1, 3) for one in known])
+    targets = np.concatenate([one.target.reshape(-1, 3) for one in known]).astype(np.float64)
+    return levels, targets, np.concatenate([board(*one.target.shape[:2]) for one in known])
+
+
+def _levels(source: Unit, driver: str) -> Levels:
+    """(H, W, 3) from 0 to 255: which place in each colour's curve a pixel has."""
+    kind, _, sigma = driver.partition(" ")
+    values: Any = source
+    if kind in BLURRED:
+        values = (source @ LUMA)[..., None]
+        values = blurred(values, float(sigma)) if sigma else values
+        values = STEEP * np.hypot(*np.gradient(values, axis=(0, 1))) if kind == "steep" else values
+        values = np.repeat(values, 3, axis=-1)
+    return np.rint(values * 255).clip(0, LEVELS - 1).astype(np.int64)
+
+
+def _table(levels: Levels, targets: npt.NDArray[np.float64], driver: str) -> npt.NDArray[np.float64]:
+    """(LEVELS, 6) of pixels (N, 3)."""
+    counts = np.stack([np.bincount(column, minlength=LEVELS) for column in levels.T], axis=1)
+    sums = [np.bincount(place, value, LEVELS) for place, value in zip(levels.T, targets.T, strict=True)]
+    totals = np.stack(sums, axis=1)
+    if driver == "colours alike":
+        counts, totals = (np.repeat(each.sum(axis=1, keepdims=True), 3, axis=1) for each in (counts, totals))
+    curves = [_curve(*each) for each in zip(counts.T, totals.T, strict=True)]
+    return np.stack([values for values, _ in curves] + [known for _, known in curves], axis=1)
+
+
+def _curve(counts: Any, totals: Any) -> tuple[Any, Any]:
+    """What every level becomes, and 1 where that is known: it was seen, or lies in a small gap between such."""
+    seen = np.flatnonzero(counts)
+    every = np.arange(LEVELS)
+    values = np.interp(every, seen, totals[seen] / counts[seen])
+    after = np.searchsorted(seen, every).clip(0, len(seen) - 1)
+    before = (np.searchsorted(seen, every, side="right") - 1).clip(0)
+    inside = (every >= seen[0]) & (every <= seen[-1])
+    return values, (inside & (seen[after] - seen[before] <= GAP)).astype(np.float64)
+
+
+def _error(table: npt.NDArray[np.float64], levels: Levels, targets: npt.NDArray[np.float64]) -> float:
+    """Of pixels whose levels are known; without end where those are too few."""
+    columns = np.arange(3)
+    known = table[levels, columns + 3] > 0
+    if known.mean() < SEEN:
+        return float("inf")
+    return float(np.square(targets - table[levels, columns])[known].mean())

@@ -1,0 +1,151 @@
+"""What a linear edit mixes, by name.
+
+A source's colours (grey, sepia, contrast, a negative, a tint, swapped channels), its blurs (blur, sharpen), the pixels
+around it or in a line through it (any small filter of a photo program, a smear, colour fringes), the luma around it (a
+relief), its contours, itself times its blur (a glow), or itself with weights that depend on the place (a vignette, a
+veil, a strip in focus).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+
+from relation_adapter.correction import LUMA, Values
+from relation_adapter.exact.blurs import blurred
+from relation_adapter.images import Unit
+
+SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
+REACH = 2  # px, of a filter of single pixels
+RELIEF_REACH = 4  # px, of one of luma alone
+LINE_REACH = 10  # px, of a filter in a line
+FOCUS = (1.5, 3.2, 6.5)  # px, blurs of a strip that is sharp and what is not
+KNOTS = 17  # of weights that depend on the place, from the middle to the corner or from side to side
+
+
+def _colours(source: Unit) -> Values:
+    """(N, 3, 5): 1 and all colours, for each colour; and nothing, the place of the mean of the whole."""
+    one = np.concatenate([np.ones_like(source[..., :1]), source, np.zeros_like(source[..., :1])], axis=2)
+    return np.repeat(one.reshape(-1, 1, 5), 3, axis=1)
+
+
+def _stacked(shown: Sequence[Unit]) -> Values:
+    """(N, 3, F) of F pictures (H, W, 3)."""
+    return np.stack(shown, axis=-1).reshape(-1, 3, len(shown))
+
+
+def _blurs(source: Unit) -> Values:
+    """1, a colour and its blurs."""
+    return _stacked([np.ones_like(source), source, *(blurred(source, sigma) for sigma in SIGMAS)])
+
+
+def _around(source: Unit) -> Values:
+    """1, and the pixels around, the rim repeated."""
+    return _stacked([np.ones_like(source), *_neighbours(source, REACH)])
+
+
+def _relief(source: Unit) -> Values:
+    """1, and the luma of the pixels around."""
+    return _stacked([np.ones_like(source), *_neighbours(_grey(source), RELIEF_REACH)])
+
+
+def _contours(source: Unit) -> Values:
+    """1, luma, and how steep it is, in several blurs."""
+    luma = _grey(source)
+    steep = [np.hypot(*np.gradient(blurred(luma, sigma), axis=(0, 1))) for sigma in SIGMAS[:5]]
+    return _stacked([np.ones_like(luma), luma, *steep])
+
+
+def _glow(source: Unit, sigma: float) -> Values:
+    """1, a colour, its blur, and their squares and product."""
+    blur = blurred(source, sigma)
+    return _stacked([np.ones_like(source), source, blur, source * source, source * blur, blur * blur])
+
+
+def _placed(source: Unit, way: str) -> Values:
+    """1 and a colour, each with weights at KNOTS places along a way, straight from one to the next."""
+    tents = _tents(*source.shape[:2], way)
+    found = np.concatenate([np.broadcast_to(tents, (*source.shape, KNOTS)), source[..., None] * tents], axis=-1)
+    return found.reshape(-1, 3, 2 * KNOTS)
+
+
+@lru_cache(maxsize=16)
+def _tents(height: int, width: int, way: str) -> Values:
+    """(height, width, 1, KNOTS): how much every knot's weight counts at a place: of the two beside it, in all 1."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    place = {"ring": np.sqrt((x * x + y * y) / 2), "down": (y + 1) / 2, "across": (x + 1) / 2}[way] * (KNOTS - 1)
+    return (1 - np.abs(place[..., None] - np.arange(KNOTS))).clip(0)[:, :, None].astype(np.float32)
+
+
+def _in_line(source: Unit, down: int, across: int) -> Values:
+    """1, and the pixels in a line through each, LINE_REACH to either side, the rim repeated."""
+    (height, width), reach = source.shape[:2], LINE_REACH
+    padded = np.pad(source, ((down * reach,) * 2, (across * reach,) * 2, (0, 0)), mode="edge")
+    lines = [
+        padded[down * step : down * step + height, across * step : across * step + width]
+        for step in range(2 * reach + 1)
+    ]
+    return _stacked([np.ones_like(source), *lines])
+
+
+def _focus(source: Unit) -> Values:
+    """A colour, luma and the blurs of both, with weights from top to bottom."""
+    both = np.concatenate([source, (source @ LUMA)[..., None]], axis=2)
+    shown = [both, *(blurred(both, sigma) for sigma in FOCUS)]
+    parts = [part for one in shown for part in (one[..., :3], np.repeat(one[..., 3:], 3, axis=2))]
+    tents = _tents(*source.shape[:2], "down")
+    return np.concatenate([part[..., None] * tents for part in parts], axis=-1).reshape(-1, 3, len(parts) * KNOTS)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is mixed: of a picture (H, W, 3), (H * W, 3, F) of every pixel and colour.
+
+    together: all colours alike. most: share of the error of doing nothing, that an edit of this family may leave; the
+    more numbers, the better any pair is told a little. every: of how many pixels one is enough to fit many numbers.
+    stiff: the numbers are KNOTS after KNOTS, and bends cost. rim: px, where programs differ in what they do.
+    """
+
+    shown: Callable[[Unit], Values]
+    together: bool
+    most: float
+    every: int = 1
+    stiff: bool = False
+    rim: int = 0
+
+
+FAMILIES = {
+    "colours": Family(_colours, False, 1.0),
+    "blurs": Family(_blurs, True, 1.0),
+    "around": Family(_around, True, 0.001, rim=REACH),
+    "relief": Family(_relief, False, 0.001, every=3, rim=RELIEF_REACH),
+    "row": Family(partial(_in_line, down=0, across=1), False, 0.002, rim=LINE_REACH),
+    "column": Family(partial(_in_line, down=1, across=0), False, 0.002, rim=LINE_REACH),
+    "contours": Family(_contours, False, 0.004),
+    **{f"glow {sigma}": Family(partial(_glow, sigma=sigma), True, 0.001) for sigma in SIGMAS[2:]},
+    "ring": Family(partial(_placed, way="ring"), False, 0.004, stiff=True),
+    "down": Family(partial(_placed, way="down"), False, 0.004, stiff=True),
+    "across": Family(partial(_placed, way="across"), False, 0.004, stiff=True),
+    "focus": Family(_focus, True, 0.04, every=3, stiff=True),
+}
+PLAIN = ("colours", "blurs")  # so few numbers that what they say of one pair holds for others
+OTHERS = tuple(name for name in FAMILIES if name not in PLAIN)
+
+
+def rows_of(family: str) -> int:
+    """F, how many numbers a family mixes; of none, none."""
+    return FAMILIES[family].shown(np.zeros((2, 2, 3), np.float32)).shape[-1] if family else 0
+
+
+def _grey(source: Unit) -> Unit:
+    return np.repeat((source @ LUMA)[..., None], 3, axis=2)
+
+
+def _neighbours(source: Unit, reach: int) -> list[Unit]:
+    padded = np.pad(source, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    height, width = source.shape[:2]
+    steps = range(2 * reach + 1)
+    return [padded[down : down + height, right : right + width] for down in steps for right in steps]
