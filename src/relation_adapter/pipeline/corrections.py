@@ -26,8 +26,6 @@ from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
 
-EXACT = 0.3  # times the error that a correction leaves, at the most: then what the pair says exactly is done
-
 
 def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     """The relation of these pairs, with its correction, and with what they say exactly.
@@ -38,7 +36,7 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     correction, share = fit_correction(known)
     wrong = float(np.mean([np.square(one.target - one.result).mean() for one in known])) + 1e-9
     relation = replace(relation, correction=torch.from_numpy(correction)[None])
-    told = told_exactly(known, pairs, EXACT * (1 - share) * wrong)
+    told = told_exactly(known, pairs, (1 - share) * wrong)
     if told is not None:
         relation, share = told.put(relation), max(0.0, 1 - told.error / wrong)
     return replace(relation, provenance={**relation.provenance, "corrected": round(share, 3)})

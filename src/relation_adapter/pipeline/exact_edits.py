@@ -21,6 +21,7 @@ from relation_adapter.exact.turns import SIDEWAYS, TURNS, turn_of, turned
 from relation_adapter.images import STRIP_PIXELS, Unit, to_rgb, to_unit
 from relation_adapter.relation import Relation
 
+EXACT = 0.3  # times the error that a correction leaves, at the most
 CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair is a little like one
 BLURRED = 0.012  # the same of curves of blurs, whose sigma is told nearly
 BETTER = 0.5  # times the error of a plainer edit, that another may have
@@ -54,14 +55,16 @@ class Told:
         )
 
 
-def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
-    """What pairs say exactly, with an error below `enough`; None where they say nothing so.
+def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
+    """What pairs say exactly; None where they say nothing so.
 
-    known: the pairs as the model saw them. The plainest comes first, and what comes later has to be much better.
+    known: the pairs as the model saw them. left: the mean square error that a corrected model leaves on them, of which
+    an exact edit has to leave much less. The plainest comes first, and what comes later has to be much better.
     """
+    enough = EXACT * left
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     ways: tuple[Callable[[], Told | None], ...] = (
-        lambda: _plainly(known, pairs, enough, nothing),
+        lambda: _plainly(known, pairs, enough, min(left, CURVED * nothing)),
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
@@ -76,8 +79,12 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -
     return best
 
 
-def _plainly(known: Sequence[Known], pairs: Sequence[Pair], enough: float, nothing: float) -> Told | None:
-    """As a mix of colours or blurs, as curves, or as both, curves where they know the level; of the sources turned."""
+def _plainly(known: Sequence[Known], pairs: Sequence[Pair], enough: float, enough_of_curves: float) -> Told | None:
+    """As a mix of colours or blurs, as curves, or as both, curves where they know the level; of the sources turned.
+
+    Curves of single pixels have a JPEG's noise in their error, which is not in what the model sees.
+    """
+    nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     turn = turn_of(known)
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
@@ -85,7 +92,7 @@ def _plainly(known: Sequence[Known], pairs: Sequence[Pair], enough: float, nothi
     linear, family, error = fit_linear(placed, [] if all(same) else sampled)
     curves, driver, curved = fit_curves(sampled)
     told = Told(error, linear, family, turn=turn) if error < enough else None
-    if error < ROUNDING or curved > min(BETTER * error, enough, CURVED * nothing):
+    if error < ROUNDING or curved > min(BETTER * error, enough_of_curves):
         return told
     if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
         return Told(curved, curves=curves, driver=driver, turn=turn)
