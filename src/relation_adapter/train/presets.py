@@ -128,7 +128,7 @@ _CORE = (
 )
 
 # Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.19 on the
-# seen tasks of the frozen benchmark, 0.03 on photos (docs/mini.md).
+# seen tasks of the frozen benchmark, 0.01 on photos (docs/mini.md).
 _MINI = TrainConfig(
     model=replace(
         MODELS["mini"], exemplar_size=64, native_area=64 * 64
