@@ -195,6 +195,17 @@ def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
     assert off(half, (photo + wanted) / 2) < 0.01 * off(photo, wanted)
 
 
+def test_twice_a_strength_stays_in_its_range() -> None:
+    pipe = mini()
+    for edit in (lambda image: ImageEnhance.Contrast(image).enhance(1.6), lambda image: ImageOps.posterize(image, 1)):
+        read = pipe.encode_relation([(crop(0, 0), edit(crop(0, 0)))])
+        made = to_unit(edit(natural(192)))
+        wanted = (2 * made - to_unit(natural(192))).clip(0, 1)
+        twice = pipe(image=natural(192), relation=read, strength=2.0, seed=0, output_type="np").images[0]
+        assert 0 <= twice.min() and twice.max() <= 1  # or bytes would begin again at black
+        assert off(twice, wanted) < 0.01 * off(made, wanted)
+
+
 def test_of_a_large_pair_a_clipped_mix_is_told_by_its_single_pixels() -> None:
     """Shrunk, its clipped and its other pixels are averaged, and no mix says what becomes of them."""
     before = natural(384)

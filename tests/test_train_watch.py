@@ -21,6 +21,7 @@ from relation_adapter.errors import InputError, MissingExtraError, UsageError
 from relation_adapter.model.components import Components, build, tiny
 from relation_adapter.model.features import latent_moments
 from relation_adapter.model.latents import pack
+from relation_adapter.model.second_look import read_pairs
 from relation_adapter.train import run_folder
 from relation_adapter.train.loss import encode_batch
 from relation_adapter.train.presets import PRESETS
@@ -86,7 +87,7 @@ def test_errors_are_told_by_time_and_by_category() -> None:
 
 
 def test_a_flow_from_noise_tells_its_loss() -> None:
-    tally = Tally(replace(CONFIG, model=replace(CONFIG.model, start="noise", correction=False)))
+    tally = Tally(replace(CONFIG, model=replace(CONFIG.model, start="noise", second_look=False, correction=False)))
     tally.add(quads(("sepia",)), torch.ones(1), torch.tensor([0.25]), 1.0, 0.0)
     assert tally.taken()["loss"] == 0.25
 
@@ -211,7 +212,7 @@ def test_validation_edits_quads_as_the_pipeline_would(name: str) -> None:
     pair = torch.randn(2, 1, 1, count, design.feature_dim, generator=rng)
     source = latent_moments(parts.vae, 2 * picture - 1)
     made = edited(parts, FeatureBatch(pair[0], pair[1], source, source))
-    tokens, vector = parts.adapter.encode(pair[0], pair[1])
+    tokens, vector = read_pairs(parts.transformer, parts.adapter, pair[0], pair[1])
     noise = torch.randn(pack(made).shape, generator=torch.Generator().manual_seed(0))
     start = {} if design.start == "source" else {"latents": noise}
     relation = Relation(tokens.detach(), vector)

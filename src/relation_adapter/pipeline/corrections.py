@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -67,16 +68,17 @@ def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
 def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) -> tuple[Unit, Exact]:
     """A result (H, W, 3) in [0, 1] without what its relations know to be wrong, and what of it is known exactly.
 
-    source: as the model saw it. What one relation alone says exactly is done, and at half its strength half of it; what
-    several do together, the model knows better.
+    source: as the model saw it. What one relation alone says exactly is done, and at half its strength half of it, at
+    twice more of it; what several do together, the model knows better.
     """
-    acting = [(one.relation, strength) for one in relations if (strength := mean_strength(one))]
+    acting = [(one, strength) for one in relations if (strength := mean_strength(one))]
     total, plain = result, to_unit(source)
-    for relation, strength in acting:
-        if relation.correction is not None:
-            total = total + strength * correction_of(result, plain, numbers(relation.correction))
+    for one, strength in acting:
+        if one.relation.correction is not None:
+            total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
-    exact = Exact.of(*acting[0], source) if len(acting) == 1 else Exact()
+    alone = acting[0][0] if len(acting) == 1 else None
+    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), source)
     return exact.small(source, total), exact
 
 

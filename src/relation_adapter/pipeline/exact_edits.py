@@ -179,14 +179,15 @@ class Exact:
             top = bottom
 
     def _edited(self, placed: Unit, result: Unit) -> Unit:
-        """result: for levels that no curve knows, where no linear edit does either."""
+        """In [0, 1], at any strength. result: for levels that no curve knows, where no linear edit does either."""
         assert self.relation is not None
         if self.relation.linear is not None:
             made = linear_of(placed, numbers(self.relation.linear), self.relation.family, self.mean)
             result = placed + np.float32(self.strength) * (made - placed)
-        if self.relation.curves is None:
-            return result
-        return curves_of(placed, result, numbers(self.relation.curves), self.relation.driver, self.strength)
+        if self.relation.curves is not None:
+            table, driver = numbers(self.relation.curves), self.relation.driver
+            result = curves_of(placed, result, table, driver, self.strength)
+        return result.clip(0, 1)
 
 
 def numbers(kept: Tensor) -> npt.NDArray[np.float32]:
