@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from training_processes import newest, same
 
 from relation_adapter.config import override
-from relation_adapter.data.dataset import _GOES_ON, Batch, ProceduralBatches, ProceduralMix
+from relation_adapter.data.dataset import _GOES_ON, Batch, ProceduralBatches, ProceduralMix, _nearest
 from relation_adapter.errors import UsageError
 from relation_adapter.model.components import build
 from relation_adapter.procedural import TASKS
@@ -46,6 +47,13 @@ def test_scene_tasks_have_others_too() -> None:
 def test_where_parameters_make_the_source_there_is_no_other() -> None:
     batch = batch_of("denoising")
     assert batch.other is not None and torch.equal(batch.other, batch.target)
+
+
+def test_of_several_draws_the_one_that_is_hardest_to_tell_counts() -> None:
+    target = np.zeros((4, 4, 3), np.uint8)
+    near, far = target + np.uint8(3), target + np.uint8(200)
+    assert _nearest([far, target, near], target) is near
+    assert _nearest([target.copy()], target) is target and _nearest([], target) is target
 
 
 def test_leaning_is_half_half_way_to_the_other_draw() -> None:
