@@ -74,7 +74,9 @@ def two_inks(image: Image.Image) -> Image.Image:
 
 @pytest.mark.parametrize(("edit", "kind", "sigma"), [(blue_lines, "steep", 1.3), (two_inks, "luma", 2.4)])
 def test_so_are_gradient_maps_of_blurs_and_slopes(edit: Edit, kind: str, sigma: float) -> None:
-    table, driver, _ = fit_blurred_curves([known(crop(0, 0), edit(crop(0, 0)))], 1e-3)
+    found_curves = fit_blurred_curves([known(crop(0, 0), edit(crop(0, 0)))], 1e-3)
+    assert found_curves is not None
+    table, driver, _ = found_curves
     found, _, near = driver.partition(" ")
     assert is_driver(driver) and found == kind and abs(float(near) / sigma - 1) < 0.15
     other, wanted = to_unit(crop(128, 128)), to_unit(edit(crop(128, 128)))

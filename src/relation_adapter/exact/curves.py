@@ -47,12 +47,14 @@ def fit_curves(known: Sequence[Known], drivers: Sequence[str] = BY_PIXEL) -> tup
     return _table(levels, targets, found).astype(np.float32), found, best
 
 
-def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, str, float]:
-    """As `fit_curves`, of blurred luma or its slope; finely only where the error that is wanted is within reach."""
+def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, str, float] | None:
+    """As `fit_curves`, of blurred luma or its slope; None where the error that is wanted is out of reach."""
     errors = {(kind, sigma): _held_out(known, f"{kind} {sigma}", GLANCE) for kind in BLURRED for sigma in SIGMAS}
     kind, sigma = min(errors, key=errors.__getitem__)
     best, ratio = errors[kind, sigma], SIGMAS[1] / SIGMAS[0]
-    for _ in range(FINER if best < HOPEFUL * wanted else 0):
+    if best > HOPEFUL * wanted:
+        return None
+    for _ in range(FINER):
         ratio **= 0.5
         beside = [round(min(max(sigma * step, SIGMAS[0]), SIGMAS[-1]), 4) for step in (1 / ratio, ratio)]
         error, nearer = min((_held_out(known, f"{kind} {one}", GLANCE), one) for one in beside)

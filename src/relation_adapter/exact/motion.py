@@ -46,10 +46,8 @@ class Motion:
         return across, along, x - across * x - along * y + right, -along, across, y + along * x - across * y + down
 
 
-def moved(picture: Image.Image, motion: Motion | None) -> Image.Image:
+def moved(picture: Image.Image, motion: Motion) -> Image.Image:
     """A picture of the same size, moved."""
-    if motion is None:
-        return picture
     width, height = picture.size
     if motion.rim is None:
         pixels = np.asarray(picture)
@@ -66,13 +64,13 @@ def moved(picture: Image.Image, motion: Motion | None) -> Image.Image:
     return picture.transform((width, height), Image.Transform.AFFINE, (a, b, c, d, e, f), how, fillcolor=colour)
 
 
-def moved_unit(unit: Unit, motion: Motion | None) -> Unit:
+def moved_unit(unit: Unit, motion: Motion) -> Unit:
     """As `moved`, of a picture (H, W, 3) in [0, 1] that was of bytes."""
     return to_unit(moved(Image.fromarray(np.round(255 * unit).astype(np.uint8)), motion))
 
 
 def motion_from(values: Mapping[str, Any] | None) -> Motion | None:
-    """Of plain JSON, as `to_json` makes it. Raises ValueError on anything else."""
+    """Of plain JSON, as `asdict` makes it. Raises ValueError on anything else."""
     if values is None:
         return None
     try:

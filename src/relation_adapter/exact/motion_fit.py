@@ -17,11 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from relation_adapter.correction import LUMA, Known
+from relation_adapter.correction import LUMA, Known, Values
 from relation_adapter.exact.motion import Motion
 from relation_adapter.images import Unit
 
-Values = npt.NDArray[np.floating[Any]]
 Spectrum = npt.NDArray[np.complexfloating[Any, Any]]
 
 SMALL = 48  # px, of what scales and angles are tried on

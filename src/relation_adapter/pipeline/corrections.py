@@ -72,13 +72,13 @@ def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) 
     twice more of it; what several do together, the model knows better.
     """
     acting = [(one, strength) for one in relations if (strength := mean_strength(one))]
+    alone = acting[0][0] if len(acting) == 1 else None
+    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), source)
     total, plain = result, to_unit(source)
-    for one, strength in acting:
+    for one, strength in acting if exact.needs_result else ():
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
-    alone = acting[0][0] if len(acting) == 1 else None
-    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), source)
     return exact.small(source, total), exact
 
 

@@ -64,7 +64,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     enough = EXACT * left
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     ways: tuple[Callable[[], Told | None], ...] = (
-        lambda: _plainly(known, pairs, enough, min(left, CURVED * nothing)),
+        lambda: _plainly(known, pairs, left, nothing),
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
@@ -79,20 +79,20 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     return best
 
 
-def _plainly(known: Sequence[Known], pairs: Sequence[Pair], enough: float, enough_of_curves: float) -> Told | None:
+def _plainly(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float) -> Told | None:
     """As a mix of colours or blurs, as curves, or as both, curves where they know the level; of the sources turned.
 
-    Curves of single pixels have a JPEG's noise in their error, which is not in what the model sees.
+    Curves of single pixels have a JPEG's noise in their error, which is not in what the model sees: they may leave as
+    much as that.
     """
-    nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     turn = turn_of(known)
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
     same = [one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True)]
     linear, family, error = fit_linear(placed, [] if all(same) else sampled)
     curves, driver, curved = fit_curves(sampled)
-    told = Told(error, linear, family, turn=turn) if error < enough else None
-    if error < ROUNDING or curved > min(BETTER * error, enough_of_curves):
+    told = Told(error, linear, family, turn=turn) if error < EXACT * left else None
+    if error < ROUNDING or curved > min(BETTER * error, left, CURVED * nothing):
         return told
     if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
         return Told(curved, curves=curves, driver=driver, turn=turn)
@@ -107,8 +107,8 @@ def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
 
 def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
     """As a gradient map of blurred luma or its slope."""
-    curves, driver, error = fit_blurred_curves(known, enough)
-    return Told(error, curves=curves, driver=driver) if error < enough else None
+    found = fit_blurred_curves(known, enough)
+    return Told(found[2], curves=found[0], driver=found[1]) if found is not None and found[2] < enough else None
 
 
 def _moving(known: Sequence[Known], enough: float) -> Told | None:
@@ -145,6 +145,11 @@ class Exact:
         return cls(relation, strength, mean_luma(to_unit(source)))
 
     @property
+    def needs_result(self) -> bool:
+        """Whether anything of what the model makes is left."""
+        return self.relation is None or self.relation.linear is None
+
+    @property
     def by_pixel(self) -> bool:
         """Whether a pixel's own colours are all that counts, so that it can be done at any size."""
         if self.relation is None:
@@ -166,7 +171,7 @@ class Exact:
     def strips(self, source: Image.Image, results: Iterator[Unit]) -> Iterator[Unit]:
         """The edit of a placed source of any size, in strips from top to bottom. results: of the model, strips too."""
         source = to_rgb(source)
-        if self.relation is not None and self.relation.linear is not None:
+        if not self.needs_result:
             rows = max(1, STRIP_PIXELS // source.width)
             for top in range(0, source.height, rows):
                 strip = to_unit(source.crop((0, top, source.width, min(top + rows, source.height))))
