@@ -15,7 +15,9 @@ from relation_adapter import Relation, RelationPipeline
 from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import BY_PIXEL, LEVELS, curves_of, fit_blurred_curves, fit_curves, is_driver
+from relation_adapter.exact.turns import turn_of
 from relation_adapter.images import Unit, to_unit
+from relation_adapter.pipeline.exact_edits import told_exactly
 
 Edit = Callable[[Image.Image], Image.Image]
 
@@ -72,9 +74,33 @@ def two_inks(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.uint8(255 * np.where(luma[..., None] > 0.5, [0.95, 0.9, 0.7], [0.8, 0.1, 0.3])))
 
 
-@pytest.mark.parametrize(("edit", "kind", "sigma"), [(blue_lines, "steep", 1.3), (two_inks, "luma", 2.4)])
-def test_so_are_gradient_maps_of_blurs_and_slopes(edit: Edit, kind: str, sigma: float) -> None:
-    found_curves = fit_blurred_curves([known(crop(0, 0), edit(crop(0, 0)))], 1e-3)
+def pencil_sketch(image: Image.Image) -> Image.Image:
+    """Grey divided by its blur, as photo programs make a sketch."""
+    luma = np.asarray(image.convert("L"), np.float32) + 1
+    soft = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(4.4)), np.float32) + 1
+    return Image.fromarray(np.uint8((255 * luma / soft).clip(0, 255))).convert("RGB")
+
+
+def line_drawing(image: Image.Image) -> Image.Image:
+    """Dark where a fine blur is darker than a coarse one."""
+    fine, coarse = (
+        np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(sigma)), np.float32) / 255 for sigma in (1.7, 2.7)
+    )
+    bare = (20 * (fine - coarse) + 1).clip(0, 1)[..., None]
+    return Image.fromarray(np.uint8(255 * ((1 - bare) * [0.2, 0.1, 0.3] + bare * [1.0, 0.95, 0.8])))
+
+
+MAPS = [
+    (blue_lines, "steep", 1.3),
+    (two_inks, "luma", 2.4),
+    (pencil_sketch, "dodge", 4.4),
+    (line_drawing, "difference", 1.7),
+]
+
+
+@pytest.mark.parametrize(("edit", "kind", "sigma"), MAPS)
+def test_so_are_gradient_maps_of_blurs_and_what_they_tell(edit: Edit, kind: str, sigma: float) -> None:
+    found_curves = fit_blurred_curves([known(crop(0, 0), edit(crop(0, 0)))], 2e-3)
     assert found_curves is not None
     table, driver, _ = found_curves
     found, _, near = driver.partition(" ")
@@ -96,6 +122,15 @@ def test_of_another_edit_much_is_left() -> None:
     assert fit_curves([known(crop(0, 0), crop(128, 128))])[2] > 0.01
     plain = Image.new("RGB", (20, 20), (200, 10, 10))
     assert np.isfinite(fit_curves([known(plain, ImageOps.invert(plain))])[0]).all()
+
+
+def test_what_looks_like_a_turn_by_its_luma_is_still_read_as_it_is() -> None:
+    """Solarized, light is dark, and the source turned may be more like the target than the source itself."""
+    before = natural(192).crop((0, 0, 96, 96))
+    after = ImageOps.solarize(before, 128)
+    assert turn_of([known(before, after)])
+    told = told_exactly([known(before, after)], [(before, after)], off(to_unit(before), to_unit(after)))
+    assert told is not None and told.turn == "" and told.driver == "colours alike" and told.error < 1e-6
 
 
 def mini() -> RelationPipeline:

@@ -21,8 +21,9 @@ from relation_adapter.config import ModelConfig, to_dict
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import BY_PIXEL, is_driver
-from relation_adapter.exact.families import FAMILIES
+from relation_adapter.exact.families import family_of
 from relation_adapter.exact.motion import Motion, motion_from
+from relation_adapter.exact.slips import Slips, slips_from
 from relation_adapter.exact.turns import TURNS
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
@@ -73,8 +74,9 @@ class Relation:
     curves.LEVELS, 6), the same where it is one of curves.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
-    `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`, `turn`
-    and `motion`, see the properties. Without a `design` only the width of the tokens is compared with the model's.
+    `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
+    `turn`, `motion` and `slips`, see the properties. Without a `design` only the width of the tokens is compared with
+    the model's.
     """
 
     tokens: Tensor
@@ -107,7 +109,7 @@ class Relation:
 
     @property
     def family(self) -> str:
-        """What its linear edit mixes, a name of `linear.FAMILIES`; "": it is none."""
+        """What its linear edit mixes, a name that `families.family_of` knows; "": it is none."""
         return str(self.provenance.get("linear", "")) if self.linear is not None else ""
 
     @property
@@ -119,6 +121,11 @@ class Relation:
     def motion(self) -> Motion | None:
         """How the whole picture is moved before its colours change; None: it is not."""
         return motion_from(self.provenance.get("motion"))
+
+    @property
+    def slips(self) -> Slips | None:
+        """How bands of it are slid before its colours change; None: they are not."""
+        return slips_from(self.provenance.get("slips"))
 
     def __repr__(self) -> str:
         return (
@@ -253,11 +260,12 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             raise ValueError("detail is no list of shares")
         if str(provenance.get("turn", "")) not in TURNS:
             raise ValueError("turn is unknown")
-        if str(provenance.get("linear", "")) not in ("", *FAMILIES):
-            raise ValueError("linear is of an unknown family")
+        if provenance.get("linear", ""):
+            family_of(str(provenance["linear"]))
         if not is_driver(str(provenance.get("curves", BY_PIXEL[0]))):
             raise ValueError("curves are of something unknown")
         motion_from(provenance.get("motion"))
+        slips_from(provenance.get("slips"))
     except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}

@@ -1,7 +1,8 @@
 """Edits that are curves of a photo program: every level of something that a pixel shows becomes a colour.
 
-Brighter, darker, gamma, solarized, posterized, black and white, a gradient map; and gradient maps of blurred luma, or
-of how steep it is, as many drawings are. Read off the pair level by level, and done where a level is known from it.
+Brighter, darker, gamma, solarized, posterized, black and white, a gradient map; and gradient maps of blurred luma, of
+how steep it is, of luma over its blur and of the difference of two blurs, as many drawings are. Read off the pair level
+by level, and done where a level is known from it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ Levels = npt.NDArray[np.int64]
 
 LEVELS = 256
 # What a level is of: each colour, with one curve for all or its own; luma; and with a number, the sigma of a blur in px
-# from SIGMAS[0] to SIGMAS[-1], blurred luma or its slope.
+# from SIGMAS[0] to SIGMAS[-1], blurred luma, its slope, luma over it (a colour dodge, as of pencil sketches), and how
+# much it has more than a wider one (the difference of Gaussians, as of line drawings).
 BY_PIXEL = ("colours alike", "colours", "luma")
-BLURRED = ("luma", "steep")
-SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
+BLURRED = {"luma": 1.0, "steep": 1.0, "dodge": 0.25, "difference": 1.0}  # how much each may leave of what is wanted
+SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 FINER = 4  # times the sigma is told twice as finely
 STEEP = 4.0  # times a slope, of luma a pixel, is a level
+DARK = 0.02  # added to what is divided: black over black is no light
+DODGED = 0.8  # times luma over its blur is a level
+WIDER = 1.6  # times the sigma of a blur is that of the wider one (Marr and Hildreth, 1980)
+APART = 2.5  # times what blurs differ by is a level, from the middle on
 SIMPLER = 1.15  # times the error of the next driver, that an earlier one may have
 GLANCE = 5  # of how many pixels one is enough to compare sigmas
 HOPEFUL = 30.0  # times the error that is wanted: where no sigma has less, none between them has that
@@ -60,7 +66,8 @@ def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, st
         error, nearer = min((_held_out(known, f"{kind} {one}", GLANCE), one) for one in beside)
         if error < best:
             best, sigma = error, nearer
-    return fit_curves(known, [f"{kind} {sigma}"])
+    found = fit_curves(known, [f"{kind} {sigma}"])
+    return found if found[2] < BLURRED[kind] * wanted else None
 
 
 def is_driver(name: str) -> bool:
@@ -102,11 +109,19 @@ def _levels(source: Unit, driver: str) -> Levels:
     kind, _, sigma = driver.partition(" ")
     values: Any = source
     if kind in BLURRED:
-        values = (source @ LUMA)[..., None]
-        values = blurred(values, float(sigma)) if sigma else values
-        values = STEEP * np.hypot(*np.gradient(values, axis=(0, 1))) if kind == "steep" else values
-        values = np.repeat(values, 3, axis=-1)
+        luma = (source @ LUMA)[..., None]
+        values = np.repeat(_shown(luma, kind, float(sigma)) if sigma else luma, 3, axis=-1)
     return np.rint(values * 255).clip(0, LEVELS - 1).astype(np.int64)
+
+
+def _shown(luma: Unit, kind: str, sigma: float) -> Unit:
+    """What levels are of, of luma (H, W, 1) and a blur of it."""
+    soft = blurred(luma, sigma)
+    if kind == "steep":
+        return STEEP * np.hypot(*np.gradient(soft, axis=(0, 1)))
+    if kind == "dodge":
+        return DODGED * (luma + DARK) / (soft + DARK)
+    return 0.5 + APART * (soft - blurred(luma, WIDER * sigma)) if kind == "difference" else soft
 
 
 def _table(levels: Levels, targets: npt.NDArray[np.float64], driver: str) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 A source's colours (grey, sepia, contrast, a negative, a tint, swapped channels), its blurs (blur, sharpen), the pixels
 around it or in a line through it (any small filter of a photo program, a smear, colour fringes), the luma around it (a
 relief), its contours, itself times its blur (a glow), or itself with weights that depend on the place (a vignette, a
-veil, a strip in focus).
+veil, a strip in focus); and the colours of an effect (an oil painting, a mosaic, a zoom burst).
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import numpy as np
 
 from relation_adapter.correction import LUMA, Values
 from relation_adapter.exact.blurs import blurred
+from relation_adapter.exact.effects import burst, calmest, mosaic
 from relation_adapter.images import Unit
 
 SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
 REACH = 2  # px, of a filter of single pixels
 RELIEF_REACH = 4  # px, of one of luma alone
 LINE_REACH = 10  # px, of a filter in a line
-FOCUS = (1.5, 3.2, 6.5)  # px, blurs of a strip that is sharp and what is not
-KNOTS = 17  # of weights that depend on the place, from the middle to the corner or from side to side
+FOCUS = (1.2, 2.5, 4.5, 8.0)  # px, blurs of a strip that is sharp and what is not
+CALM = (1, 2, 3, 4, 5, 6)  # px, reach of an oil painting
+BLOCKS = range(4, 41)  # of a mosaic, across the short side
+KNOTS = 33  # of weights that depend on the place, from the middle to the corner or from side to side
 
 
 def _colours(source: Unit) -> Values:
@@ -106,7 +109,8 @@ class Family:
 
     together: all colours alike. most: share of the error of doing nothing, that an edit of this family may leave; the
     more numbers, the better any pair is told a little. every: of how many pixels one is enough to fit many numbers.
-    stiff: the numbers are KNOTS after KNOTS, and bends cost. rim: px, where programs differ in what they do.
+    stiff: the numbers are KNOTS after KNOTS, and bends cost. rim: px, where programs differ in what they do. lasting:
+    what shows the effect shows it again as it is.
     """
 
     shown: Callable[[Unit], Values]
@@ -115,6 +119,12 @@ class Family:
     every: int = 1
     stiff: bool = False
     rim: int = 0
+    lasting: bool = False
+
+
+def _effect(effect: Callable[..., Unit], *how: float, most: float, rim: int = 0, lasting: bool = False) -> Family:
+    """The colours that an effect leaves."""
+    return Family(lambda source: _colours(effect(source, *how)), False, most, rim=rim, lasting=lasting)
 
 
 FAMILIES = {
@@ -130,14 +140,32 @@ FAMILIES = {
     "down": Family(partial(_placed, way="down"), False, 0.004, stiff=True),
     "across": Family(partial(_placed, way="across"), False, 0.004, stiff=True),
     "focus": Family(_focus, True, 0.04, every=3, stiff=True),
+    **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
+    **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
 }
 PLAIN = ("colours", "blurs")  # so few numbers that what they say of one pair holds for others
 OTHERS = tuple(name for name in FAMILIES if name not in PLAIN)
 
 
+@lru_cache(maxsize=64)
+def family_of(name: str) -> Family:
+    """The family of that name; of a zoom burst, `burst`, the point right and down of the middle, and the reach.
+
+    Raises ValueError on any other.
+    """
+    kind, *words = name.split()
+    if kind == "burst" and len(words) == 3:
+        right, down, reach = how = [float(word) for word in words]
+        if max(abs(right), abs(down)) < 2 and 0 < reach < 1:
+            return _effect(burst, *how, most=0.02)
+    if name not in FAMILIES:
+        raise ValueError("linear is of an unknown family")
+    return FAMILIES[name]
+
+
 def rows_of(family: str) -> int:
     """F, how many numbers a family mixes; of none, none."""
-    return FAMILIES[family].shown(np.zeros((2, 2, 3), np.float32)).shape[-1] if family else 0
+    return family_of(family).shown(np.zeros((2, 2, 3), np.float32)).shape[-1] if family else 0
 
 
 def _grey(source: Unit) -> Unit:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
-from relation_adapter.exact.families import FAMILIES, KNOTS, OTHERS, PLAIN, Family
+from relation_adapter.exact.effects import burst_of
+from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of
 from relation_adapter.images import Unit
 
 RIDGE = 1e-7
@@ -31,7 +32,7 @@ def fit_linear(known: Sequence[Known], sampled: Sequence[Known] = ()) -> tuple[C
     That is the error in blocks of the pictures which the fit has not seen. sampled: the same pictures, of single pixels
     of larger ones, whose means no longer follow a mix that was clipped; known, of means, has less noise.
     """
-    ways = [(name, _fitted(each, FAMILIES[name])) for name in PLAIN for each in (known, sampled) if each]
+    ways = [(name, _fitted(each, family_of(name))) for name in PLAIN for each in (known, sampled) if each]
     colours, blurs = (min((fit for name, fit in ways if name == one), key=lambda fit: fit[1]) for one in PLAIN)
     if colours[1] > SIMPLER * blurs[1]:
         return blurs[0].astype(np.float32), "blurs", blurs[1]
@@ -42,11 +43,12 @@ def fit_linear(known: Sequence[Known], sampled: Sequence[Known] = ()) -> tuple[C
 def fit_other(known: Sequence[Known], enough: float) -> tuple[Coefficients, str, float] | None:
     """The same of the other families, where one has less error than its own limit and than enough."""
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known]))
-    limits = {name: min(enough, FAMILIES[name].most * nothing) for name in OTHERS}
+    bursting = burst_of(known[0].source, known[0].target)
     found = {}
-    for name, limit in limits.items():
-        if _fitted(known, FAMILIES[name], GLANCE)[1] < HOPEFUL * limit:
-            fitted, error = _fitted(known, FAMILIES[name], FAMILIES[name].every)
+    for name in OTHERS if bursting is None else (*OTHERS, f"burst {' '.join(map(str, bursting))}"):
+        limit = min(enough, family_of(name).most * nothing)
+        if _lasting(known, name) < limit and _fitted(known, family_of(name), GLANCE)[1] < HOPEFUL * limit:
+            fitted, error = _fitted(known, family_of(name), family_of(name).every)
             coefficients = fitted.astype(np.float32)
             if error < limit and _whole_error(known, coefficients, name) < RIM * nothing:
                 found[name] = coefficients, name, error
@@ -64,7 +66,7 @@ def linear_of(source: Unit, coefficients: Coefficients, family: str, mean: float
         mean = mean_luma(source) if mean is None else mean
         made = coefficients[0] + source @ coefficients[1:4] + np.float32(mean) * coefficients[4]
     else:
-        made = np.einsum("ncf,fc->nc", FAMILIES[family].shown(source), coefficients).reshape(source.shape)
+        made = np.einsum("ncf,fc->nc", family_of(family).shown(source), coefficients).reshape(source.shape)
     return made.clip(0, 1).astype(np.float32)
 
 
@@ -72,6 +74,15 @@ def _whole_error(known: Sequence[Known], coefficients: Coefficients, name: str) 
     """With the rim, which the fit has not seen: what is an edit of the rim alone is not told inside."""
     errors = [np.square(one.target - linear_of(one.source, coefficients, name)).mean() for one in known]
     return float(np.mean(errors))
+
+
+def _lasting(known: Sequence[Known], name: str) -> float:
+    """The mean square of what an effect that lasts would change in the targets, which show it; of others, nothing."""
+    family = family_of(name)
+    if not family.lasting:
+        return 0.0
+    again = [family.shown(one.target)[:, 0, 1:4].reshape(one.target.shape) for one in known]
+    return float(np.mean([np.square(twice - one.target).mean() for twice, one in zip(again, known, strict=True)]))
 
 
 def _about_the_mean(coefficients: Coefficients, mean: float) -> Coefficients:

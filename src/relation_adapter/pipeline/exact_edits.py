@@ -17,6 +17,7 @@ from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurre
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of, mean_luma
 from relation_adapter.exact.motion import Motion, moved, moved_unit
 from relation_adapter.exact.motion_fit import motion_of
+from relation_adapter.exact.slips import Slips, slipped, slipped_unit, slips_of
 from relation_adapter.exact.turns import SIDEWAYS, TURNS, turn_of, turned
 from relation_adapter.images import STRIP_PIXELS, Unit, to_rgb, to_unit
 from relation_adapter.relation import Relation
@@ -28,7 +29,7 @@ BETTER = 0.5  # times the error of a plainer edit, that another may have
 SURELY = 0.001  # of the error of doing nothing: with less, nothing else is tried
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 ROUNDING = (0.5 / 255) ** 2  # of bytes: no edit is told better than that
-MOVED = 0.02  # of the error of doing nothing, that a motion may leave
+MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Told:
     driver: str = ""  # of curves
     turn: str = ""
     motion: Motion | None = None
+    slips: Slips | None = None
 
     def put(self, relation: Relation) -> Relation:
         """The relation that keeps it."""
         motion = None if self.motion is None else asdict(self.motion)
-        says = {"linear": self.family, "curves": self.driver, "turn": self.turn, "motion": motion}
+        slips = None if self.slips is None else self.slips.bands
+        says = {"linear": self.family, "curves": self.driver, "turn": self.turn, "motion": motion, "slips": slips}
         return replace(
             relation,
             linear=None if self.linear is None else torch.from_numpy(self.linear)[None],
@@ -63,11 +66,14 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     """
     enough = EXACT * left
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
+    turn = turn_of(known)
     ways: tuple[Callable[[], Told | None], ...] = (
-        lambda: _plainly(known, pairs, left, nothing),
+        lambda: _plainly(known, pairs, left, nothing, ""),
+        lambda: _plainly(known, pairs, left, nothing, turn) if turn else None,
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
+        lambda: _slid(known, min(enough, MOVED * nothing)),
     )
     best: Told | None = None
     for way in ways:
@@ -79,13 +85,12 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     return best
 
 
-def _plainly(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float) -> Told | None:
+def _plainly(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float, turn: str) -> Told | None:
     """As a mix of colours or blurs, as curves, or as both, curves where they know the level; of the sources turned.
 
     Curves of single pixels have a JPEG's noise in their error, which is not in what the model sees: they may leave as
     much as that.
     """
-    turn = turn_of(known)
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
     same = [one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True)]
@@ -106,9 +111,9 @@ def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
 
 
 def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
-    """As a gradient map of blurred luma or its slope."""
+    """As a gradient map of blurred luma, or of what it tells."""
     found = fit_blurred_curves(known, enough)
-    return Told(found[2], curves=found[0], driver=found[1]) if found is not None and found[2] < enough else None
+    return None if found is None else Told(found[2], curves=found[0], driver=found[1])
 
 
 def _moving(known: Sequence[Known], enough: float) -> Told | None:
@@ -118,6 +123,15 @@ def _moving(known: Sequence[Known], enough: float) -> Told | None:
         return None
     linear, family, error = fit_linear([replace(one, source=moved_unit(one.source, motion)) for one in known])
     return Told(error, linear, family, motion=motion) if error < enough else None
+
+
+def _slid(known: Sequence[Known], enough: float) -> Told | None:
+    """As bands that slid, the same in all pairs."""
+    slips = slips_of(known[0].source, known[0].target)
+    if slips is None:
+        return None
+    linear, family, error = fit_linear([replace(one, source=slipped_unit(one.source, slips)) for one in known])
+    return Told(error, linear, family, slips=slips) if error < enough else None
 
 
 def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
@@ -162,6 +176,8 @@ class Exact:
             return picture
         if self.relation.motion is not None:
             return moved(to_rgb(picture), self.relation.motion.part(self.strength))
+        if self.relation.slips is not None:
+            return slipped(to_rgb(picture), self.relation.slips.part(self.strength))
         return turned(picture, self.relation.turn)
 
     def small(self, source: Image.Image, result: Unit) -> Unit:

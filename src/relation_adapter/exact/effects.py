@@ -1,0 +1,91 @@
+"""Effects of a photo program that are no mix of nearby pixels: an oil painting, a mosaic, a zoom burst."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage, optimize
+
+from relation_adapter.correction import LUMA, Values
+from relation_adapter.images import Unit, to_unit
+
+EXPOSURES = 12  # of a zoom burst
+SMALL = 32  # px, of what points and reaches of bursts are tried on
+POINTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
+REACHES = (0.1, 0.25, 0.4, 0.6)
+LIKELY = 0.25  # of the error of doing nothing, of which the best of those has less
+FINELY = 90  # times a likely burst is tried, to tell it exactly
+
+
+def calmest(source: Unit, reach: int) -> Unit:
+    """Every pixel takes the mean of the calmest of four squares that touch it, reach px from it on (Kuwahara, 1976)."""
+    height, width = source.shape[:2]
+    luma = (source @ LUMA)[..., None]
+    size = (2 * reach + 1, 2 * reach + 1, 1)
+    shown = np.concatenate([source, luma, np.square(luma)], axis=2).astype(np.float64)
+    means = np.pad(ndimage.uniform_filter(shown, size, mode="nearest"), ((reach,) * 2, (reach,) * 2, (0, 0)), "edge")
+    corners = [(down, across) for down in (0, 2 * reach) for across in (0, 2 * reach)]
+    squares = np.stack([means[down : down + height, across : across + width] for down, across in corners])
+    calm = (squares[..., 4] - np.square(squares[..., 3])).argmin(axis=0)
+    return np.take_along_axis(squares[..., :3], calm[None, ..., None], axis=0)[0].astype(np.float32)
+
+
+def mosaic(source: Unit, across: int) -> Unit:
+    """Square blocks of their mean colour, so many across the short side."""
+    height, width = source.shape[:2]
+    rows, columns = (max(1, round(side * across / min(height, width))) for side in (height, width))
+    layers = [
+        Image.fromarray(layer).resize((columns, rows), Image.Resampling.BOX) for layer in np.moveaxis(source, 2, 0)
+    ]
+    row, column = (((np.arange(n) + 0.5) * many / n).astype(np.intp) for n, many in ((height, rows), (width, columns)))
+    return np.stack([np.asarray(layer)[row][:, column] for layer in layers], axis=2)
+
+
+def burst(source: Unit, right: float, down: float, reach: float) -> Unit:
+    """A zoom while the shutter is open: (H, W, C), the mean of what is enlarged about a point, up to 1 / (1 - reach).
+
+    right, down: the point, in short sides from the middle.
+    """
+    height, width = source.shape[:2]
+    short = min(height, width)
+    x, y = (width - 1) / 2 + right * short, (height - 1) / 2 + down * short
+    total = np.zeros(source.shape, np.float32)
+    for scale in np.linspace(1, 1 - reach, EXPOSURES):
+        rows, columns = (
+            _weights(side, middle + scale * (np.arange(side) - middle)) for side, middle in ((height, y), (width, x))
+        )
+        total += np.einsum("yh,hwc,xw->yxc", rows, source, columns, optimize=True)
+    return total / np.float32(EXPOSURES)
+
+
+def burst_of(source: Unit, target: Unit) -> tuple[float, float, float] | None:
+    """What `burst` makes the target of the source with; None where nothing that is tried comes near."""
+    small, wanted = (_shrunk(each) for each in (source, target))
+
+    def error(how: Sequence[float]) -> float:
+        return float(np.square(burst(small, *how) - wanted).mean())
+
+    best = min(itertools.product(POINTS, POINTS, REACHES), key=error)
+    if error(best) > LIKELY * np.square(small - wanted).mean():
+        return None
+    small, wanted = source, target
+    first = np.array(best) + 0.08 * np.vstack([np.zeros(3), np.eye(3)])
+    options = {"initial_simplex": first, "maxfev": FINELY, "xatol": 1e-3, "fatol": 1e-7}
+    right, down, reach = optimize.minimize(error, best, method="Nelder-Mead", options=options).x
+    likely = max(abs(right), abs(down)) < 1 and 0 < reach < 1
+    return (round(right, 4), round(down, 4), round(reach, 4)) if likely else None
+
+
+def _shrunk(unit: Unit) -> Unit:
+    image = Image.fromarray(np.rint(255 * unit).astype(np.uint8))
+    width, height = (round(SMALL * side / min(image.size)) for side in image.size)
+    return to_unit(image.resize((width, height), Image.Resampling.BOX))
+
+
+def _weights(side: int, places: Values) -> Values:
+    """(N, side): what is taken of a line at each place, straight from pixel to pixel, the rim repeated."""
+    places = places.clip(0, side - 1)
+    return (1 - np.abs(places[:, None] - np.arange(side))).clip(0).astype(np.float32)
