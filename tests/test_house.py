@@ -29,6 +29,7 @@ LAYERS = (
         "images",
         "alignment",
         "correction",
+        "one_colour",
         "exact",
         "detail",
         "overlap",
