@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -52,13 +53,18 @@ def burst(source: Unit, right: float, down: float, reach: float) -> Unit:
     height, width = source.shape[:2]
     short = min(height, width)
     x, y = (width - 1) / 2 + right * short, (height - 1) / 2 + down * short
-    total = np.zeros(source.shape, np.float32)
-    for scale in np.linspace(1, 1 - reach, EXPOSURES):
-        rows, columns = (
-            _weights(side, middle + scale * (np.arange(side) - middle)) for side, middle in ((height, y), (width, x))
-        )
-        total += np.einsum("yh,hwc,xw->yxc", rows, source, columns, optimize=True)
-    return total / np.float32(EXPOSURES)
+    planes = np.moveaxis(source, 2, 0)
+    total = np.zeros(planes.shape, np.float32)
+    for scale in np.linspace(1, 1 - reach, EXPOSURES).tolist():
+        total += _enlarging(height, y, scale) @ planes @ _enlarging(width, x, scale).T
+    return np.moveaxis(total / np.float32(EXPOSURES), 0, 2)
+
+
+@lru_cache(maxsize=512)
+def _enlarging(side: int, middle: float, scale: float) -> Values:
+    """(side, side): what a line takes of itself, enlarged about a place, straight from pixel to pixel."""
+    places = (middle + scale * (np.arange(side) - middle)).clip(0, side - 1)
+    return (1 - np.abs(places[:, None] - np.arange(side))).clip(0).astype(np.float32)
 
 
 def burst_of(source: Unit, target: Unit) -> tuple[float, float, float] | None:
@@ -83,9 +89,3 @@ def _shrunk(unit: Unit) -> Unit:
     image = Image.fromarray(np.rint(255 * unit).astype(np.uint8))
     width, height = (round(SMALL * side / min(image.size)) for side in image.size)
     return to_unit(image.resize((width, height), Image.Resampling.BOX))
-
-
-def _weights(side: int, places: Values) -> Values:
-    """(N, side): what is taken of a line at each place, straight from pixel to pixel, the rim repeated."""
-    places = places.clip(0, side - 1)
-    return (1 - np.abs(places[:, None] - np.arange(side))).clip(0).astype(np.float32)

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from relation_adapter.correction import LUMA, Values
+from relation_adapter.correction import LUMA, Mask, Values
 from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.effects import burst, calmest, mosaic
 from relation_adapter.images import Unit
@@ -68,19 +68,9 @@ def _glow(source: Unit, sigma: float) -> Values:
     return _stacked([np.ones_like(source), source, blur, source * source, source * blur, blur * blur])
 
 
-def _placed(source: Unit, way: str) -> Values:
-    """1 and a colour, each with weights at KNOTS places along a way, straight from one to the next."""
-    tents = _tents(*source.shape[:2], way)
-    found = np.concatenate([np.broadcast_to(tents, (*source.shape, KNOTS)), source[..., None] * tents], axis=-1)
-    return found.reshape(-1, 3, 2 * KNOTS)
-
-
-@lru_cache(maxsize=16)
-def _tents(height: int, width: int, way: str) -> Values:
-    """(height, width, 1, KNOTS): how much every knot's weight counts at a place: of the two beside it, in all 1."""
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    place = {"ring": np.sqrt((x * x + y * y) / 2), "down": (y + 1) / 2, "across": (x + 1) / 2}[way] * (KNOTS - 1)
-    return (1 - np.abs(place[..., None] - np.arange(KNOTS))).clip(0)[:, :, None].astype(np.float32)
+def _levels(source: Unit) -> Values:
+    """1 and a colour."""
+    return _stacked([np.ones_like(source), source])
 
 
 def _in_line(source: Unit, down: int, across: int) -> Values:
@@ -95,29 +85,28 @@ def _in_line(source: Unit, down: int, across: int) -> Values:
 
 
 def _focus(source: Unit) -> Values:
-    """A colour, luma and the blurs of both, with weights from top to bottom."""
+    """A colour, luma and the blurs of both."""
     both = np.concatenate([source, (source @ LUMA)[..., None]], axis=2)
     shown = [both, *(blurred(both, sigma) for sigma in FOCUS)]
-    parts = [part for one in shown for part in (one[..., :3], np.repeat(one[..., 3:], 3, axis=2))]
-    tents = _tents(*source.shape[:2], "down")
-    return np.concatenate([part[..., None] * tents for part in parts], axis=-1).reshape(-1, 3, len(parts) * KNOTS)
+    return _stacked([part for one in shown for part in (one[..., :3], np.repeat(one[..., 3:], 3, axis=2))])
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is mixed: of a picture (H, W, 3), (H * W, 3, F) of every pixel and colour.
+    """What is mixed: of a picture (H, W, 3), (H * W, 3, P) of every pixel and colour.
 
     together: all colours alike. most: share of the error of doing nothing, that an edit of this family may leave; the
     more numbers, the better any pair is told a little. every: of how many pixels one is enough to fit many numbers.
-    stiff: the numbers are KNOTS after KNOTS, and bends cost. rim: px, where programs differ in what they do. lasting:
-    what shows the effect shows it again as it is.
+    way: from the middle to a corner (ring), down or across, where what is mixed has weights at KNOTS places along it;
+    then bends cost. rim: px, where programs differ in what they do. lasting: what shows the effect shows it again as it
+    is.
     """
 
     shown: Callable[[Unit], Values]
     together: bool
     most: float
     every: int = 1
-    stiff: bool = False
+    way: str = ""
     rim: int = 0
     lasting: bool = False
 
@@ -136,10 +125,10 @@ FAMILIES = {
     "column": Family(partial(_in_line, down=1, across=0), False, 0.002, rim=LINE_REACH),
     "contours": Family(_contours, False, 0.004),
     **{f"glow {sigma}": Family(partial(_glow, sigma=sigma), True, 0.001) for sigma in SIGMAS[2:]},
-    "ring": Family(partial(_placed, way="ring"), False, 0.004, stiff=True),
-    "down": Family(partial(_placed, way="down"), False, 0.004, stiff=True),
-    "across": Family(partial(_placed, way="across"), False, 0.004, stiff=True),
-    "focus": Family(_focus, True, 0.04, every=3, stiff=True),
+    "ring": Family(_levels, False, 0.004, way="ring"),
+    "down": Family(_levels, False, 0.004, way="down"),
+    "across": Family(_levels, False, 0.004, way="across"),
+    "focus": Family(_focus, True, 0.04, every=3, way="down"),
     **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
     **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
 }
@@ -165,7 +154,25 @@ def family_of(name: str) -> Family:
 
 def rows_of(family: str) -> int:
     """F, how many numbers a family mixes; of none, none."""
-    return family_of(family).shown(np.zeros((2, 2, 3), np.float32)).shape[-1] if family else 0
+    return numbers_of(np.zeros((2, 2, 3), np.float32), family_of(family)).shape[-1] if family else 0
+
+
+def numbers_of(source: Unit, family: Family, rows: Mask | slice = slice(None)) -> Values:
+    """(N, 3, F), what is mixed of some of a picture's pixels."""
+    shown = family.shown(source)[rows]
+    if not family.way:
+        return shown
+    tents = _tents(*source.shape[:2], family.way)[rows]
+    found: Values = (shown[..., None] * tents[:, None, None]).reshape(len(shown), 3, -1)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _tents(height: int, width: int, way: str) -> Values:
+    """(height * width, KNOTS): how much every knot's weight counts at a place: of the two beside it, in all 1."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    place = {"ring": np.sqrt((x * x + y * y) / 2), "down": (y + 1) / 2, "across": (x + 1) / 2}[way] * (KNOTS - 1)
+    return (1 - np.abs(place.reshape(-1, 1) - np.arange(KNOTS))).clip(0).astype(np.float32)
 
 
 def _grey(source: Unit) -> Unit:

@@ -12,7 +12,7 @@ import numpy as np
 
 from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
 from relation_adapter.exact.effects import burst_of
-from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of
+from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
 from relation_adapter.images import Unit
 
 RIDGE = 1e-7
@@ -66,7 +66,7 @@ def linear_of(source: Unit, coefficients: Coefficients, family: str, mean: float
         mean = mean_luma(source) if mean is None else mean
         made = coefficients[0] + source @ coefficients[1:4] + np.float32(mean) * coefficients[4]
     else:
-        made = np.einsum("ncf,fc->nc", family_of(family).shown(source), coefficients).reshape(source.shape)
+        made = np.einsum("ncf,fc->nc", numbers_of(source, family_of(family)), coefficients).reshape(source.shape)
     return made.clip(0, 1).astype(np.float32)
 
 
@@ -100,15 +100,18 @@ def _about_the_mean(coefficients: Coefficients, mean: float) -> Coefficients:
 
 def _fitted(known: Sequence[Known], family: Family, every: int = 1) -> tuple[Values, float]:
     """(F, 3) of what is shown (N, 3, F) a pixel and colour, and the error; of one of how many pixels."""
-    seen = np.concatenate([_inside(one.target.shape[:2], family.rim) for one in known])
-    seen[np.flatnonzero(seen)[np.arange(np.count_nonzero(seen)) % every > 0]] = False
-    numbers = np.concatenate([family.shown(one.source) for one in known])[seen].astype(np.float64)
+    each = [_inside(one.target.shape[:2], family.rim) for one in known]
+    for rows in each:
+        rows[np.flatnonzero(rows)[np.arange(np.count_nonzero(rows)) % every > 0]] = False
+    shown = [numbers_of(one.source, family, rows) for one, rows in zip(known, each, strict=True)]
+    numbers, seen = np.concatenate(shown).astype(np.float64), np.concatenate(each)
     targets = np.concatenate([one.target.reshape(-1, 3) for one in known])[seen].astype(np.float64)
     odd = np.concatenate([board(*one.target.shape[:2]) for one in known])[seen]
-    halves = [_solved(numbers, targets, odd == kept, family) for kept in (False, True)]
-    foretold = [np.einsum("ncf,fc->nc", numbers, half).clip(0, 1) for half in halves]
+    halves = [_sums(numbers[odd == kept], targets[odd == kept]) for kept in (False, True)]
+    foretold = [np.einsum("ncf,fc->nc", numbers, _solved(*half, len(odd), family)).clip(0, 1) for half in halves]
     error = float(np.square(targets - np.where(odd[:, None], *foretold)).mean())
-    return _solved(numbers, targets, np.ones_like(odd), family), error
+    squares, products = (np.add(*both) for both in zip(*halves, strict=True))
+    return _solved(squares, products, len(odd), family), error
 
 
 def _inside(shape: tuple[int, ...], rim: int) -> Mask:
@@ -120,22 +123,28 @@ def _inside(shape: tuple[int, ...], rim: int) -> Mask:
     return found.reshape(-1)
 
 
-def _solved(numbers: Values, targets: Values, rows: Mask, family: Family) -> Values:
-    within = rows[:, None] & (targets > BLACK) & (targets < WHITE)
-    within = np.where(within.sum(axis=0) < FEWEST, rows[:, None], within)
+def _sums(numbers: Values, targets: Values) -> tuple[Values, Values]:
+    """(3, F, F) and (3, F): products of what is shown with itself and with the targets, where those are not clipped."""
+    within = (targets > BLACK) & (targets < WHITE)
+    within |= within.sum(axis=0) < FEWEST
     seen = [(numbers[within[:, colour], colour], targets[within[:, colour], colour]) for colour in range(3)]
-    squares = np.array([one.T @ one for one, _ in seen]) + len(rows) * _penalty(family, numbers.shape[2])
-    products = np.array([one.T @ wanted for one, wanted in seen])
+    return np.array([one.T @ one for one, _ in seen]), np.array([one.T @ wanted for one, wanted in seen])
+
+
+def _solved(squares: Values, products: Values, count: int, family: Family) -> Values:
+    """(F, 3), of the sums of count pixels."""
+    length = squares.shape[1]
+    squares = squares + count * _penalty(family, length)
     if family.together:
         squares, products = squares.sum(axis=0, keepdims=True), products.sum(axis=0, keepdims=True)
-    found: Values = np.broadcast_to(np.linalg.solve(squares, products[..., None])[..., 0].T, (numbers.shape[2], 3))
+    found: Values = np.broadcast_to(np.linalg.solve(squares, products[..., None])[..., 0].T, (length, 3))
     return found
 
 
 def _penalty(family: Family, count: int) -> Values:
     """(F, F): what large numbers cost, or bends of knots."""
     found = RIDGE * np.eye(count)
-    if family.stiff:
+    if family.way:
         bends = np.diff(np.eye(KNOTS), 2, axis=0)
         found += STIFFNESS * np.kron(np.eye(count // KNOTS), bends.T @ bends)
     return found
