@@ -69,20 +69,20 @@ def _enlarging(side: int, middle: float, scale: float) -> Values:
 
 def burst_of(source: Unit, target: Unit) -> tuple[float, float, float] | None:
     """What `burst` makes the target of the source with; None where nothing that is tried comes near."""
-    small, wanted = (_shrunk(each) for each in (source, target))
-
-    def error(how: Sequence[float]) -> float:
-        return float(np.square(burst(small, *how) - wanted).mean())
-
-    best = min(itertools.product(POINTS, POINTS, REACHES), key=error)
-    if error(best) > LIKELY * np.square(small - wanted).mean():
+    small = _shrunk(source), _shrunk(target)
+    best = min(itertools.product(POINTS, POINTS, REACHES), key=lambda how: _off(how, *small))
+    if _off(best, *small) > LIKELY * np.square(small[0] - small[1]).mean():
         return None
-    small, wanted = source, target
     first = np.array(best) + 0.08 * np.vstack([np.zeros(3), np.eye(3)])
     options = {"initial_simplex": first, "maxfev": FINELY, "xatol": 1e-3, "fatol": 1e-7}
-    right, down, reach = optimize.minimize(error, best, method="Nelder-Mead", options=options).x
+    right, down, reach = optimize.minimize(_off, best, (source, target), "Nelder-Mead", options=options).x
     likely = max(abs(right), abs(down)) < 1 and 0 < reach < 1
     return (round(right, 4), round(down, 4), round(reach, 4)) if likely else None
+
+
+def _off(how: Sequence[float], source: Unit, target: Unit) -> float:
+    """The mean square error of a burst."""
+    return float(np.square(burst(source, *how) - target).mean())
 
 
 def _shrunk(unit: Unit) -> Unit:
