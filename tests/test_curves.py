@@ -118,6 +118,19 @@ def test_levels_that_the_pair_has_not_are_left_to_the_result() -> None:
     assert not np.array_equal(curves_of(source / 4, result, table, driver), result)
 
 
+def test_gain_offset_and_gamma_go_on_where_the_pair_has_no_levels() -> None:
+    """A dark photo shows how bright ones are brightened."""
+    dark = crop(0, 0).point(lambda value: value // 2)
+    brighten = lambda image: image.point(lambda value: round(min(310 * (value / 255) ** 0.6 + 4, 255)))  # noqa: E731
+    table, driver, _ = fit_curves([known(dark, brighten(dark))])
+    bright = crop(128, 128)
+    wanted = to_unit(brighten(bright))
+    made = curves_of(to_unit(bright), np.zeros_like(wanted), table, driver)
+    assert np.abs(made - wanted).max() < 4 / 255
+    posterized = fit_curves([known(dark, ImageOps.posterize(dark, 3))])[0]
+    assert not posterized[160:, 3:].any()  # no such curve: what is not known stays so
+
+
 def test_of_another_edit_much_is_left() -> None:
     assert fit_curves([known(crop(0, 0), crop(128, 128))])[2] > 0.01
     plain = Image.new("RGB", (20, 20), (200, 10, 10))

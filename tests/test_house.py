@@ -29,7 +29,6 @@ LAYERS = (
         "images",
         "alignment",
         "correction",
-        "one_colour",
         "exact",
         "detail",
         "overlap",

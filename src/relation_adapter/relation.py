@@ -43,7 +43,6 @@ _SHAPES = {
     "correction": 3,
     "linear": 3,
     "curves": 3,
-    "one_colour": 2,
 }  # in a file, and how many axes
 
 # What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
@@ -72,8 +71,7 @@ class Relation:
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
     linear: (1, numbers of its family, 3), the edit itself, where it is one that a few numbers say exactly; curves: (1,
-    curves.LEVELS, 6), the same where it is one of curves. one_colour: (1, one_colour.ROWS), the colour that what is
-    changed becomes, where it becomes one.
+    curves.LEVELS, 6), the same where it is one of curves.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
@@ -88,7 +86,6 @@ class Relation:
     correction: Tensor | None = None
     linear: Tensor | None = None
     curves: Tensor | None = None
-    one_colour: Tensor | None = None
 
     @property
     def name(self) -> str:

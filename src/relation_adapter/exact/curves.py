@@ -2,7 +2,7 @@
 
 Brighter, darker, gamma, solarized, posterized, black and white, a gradient map; and gradient maps of blurred luma, of
 how steep it is, of luma over its blur and of the difference of two blurs, as many drawings are. Read off the pair level
-by level, and done where a level is known from it.
+by level, and done where a level is known from it, or where all that are known lie on a curve of gain, offset and gamma.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ Table = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.int64]
 
 LEVELS = 256
+BLACK, WHITE = 1 / 255, 254 / 255  # at and beyond them a value may be clipped
 # What a level is of: each colour, with one curve for all or its own; luma; and with a number, the sigma of a blur in px
 # from SIGMAS[0] to SIGMAS[-1], blurred luma, its slope, luma over it (a colour dodge, as of pencil sketches), and how
 # much it has more than a wider one (the difference of Gaussians, as of line drawings).
@@ -38,6 +39,9 @@ GLANCE = 5  # of how many pixels one is enough to compare sigmas
 HOPEFUL = 30.0  # times the error that is wanted: where no sigma has less, none between them has that
 GAP = 6  # levels between two known ones, over which the curve is straight
 SEEN = 0.9  # of the values of a picture, whose levels have to be known
+WIDE = 96  # known levels that are neither black nor white, from which a curve of gain, offset and gamma is told
+GAMMAS = np.geomspace(0.25, 4, 33)
+TRUE = 1 / 255  # how far a known level may lie from that curve
 
 
 def fit_curves(known: Sequence[Known], drivers: Sequence[str] = BY_PIXEL) -> tuple[Table, str, float]:
@@ -50,7 +54,11 @@ def fit_curves(known: Sequence[Known], drivers: Sequence[str] = BY_PIXEL) -> tup
         if (error := _held_out(known, driver)) * SIMPLER < best:
             found, best = driver, error
     levels, targets, _ = _pixels(known, found)
-    return _table(levels, targets, found).astype(np.float32), found, best
+    table = _table(levels, targets, found)
+    if found in BY_PIXEL:
+        for colour in range(3):
+            table[:, [colour, colour + 3]] = _gone_on(table[:, colour], table[:, colour + 3])
+    return table.astype(np.float32), found, best
 
 
 def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, str, float] | None:
@@ -144,6 +152,29 @@ def _curve(counts: Any, totals: Any) -> tuple[Any, Any]:
     before = (np.searchsorted(seen, every, side="right") - 1).clip(0)
     inside = (every >= seen[0]) & (every <= seen[-1])
     return values, (inside & (seen[after] - seen[before] <= GAP)).astype(np.float64)
+
+
+def _gone_on(values: Any, known: Any) -> Any:
+    """(LEVELS, 2): a curve and what of it is known; all of it, where what is known says its gain, offset and gamma."""
+    seen = np.flatnonzero(known)
+    free = seen[(values[seen] > BLACK) & (values[seen] < WHITE)]
+    every = np.arange(LEVELS) / (LEVELS - 1)
+    if len(free) >= WIDE:
+        finer = np.log(GAMMAS[1] / GAMMAS[0])
+        near = min(GAMMAS, key=lambda gamma: np.ptp(_power(every, values, free, gamma)[free] - values[free]))
+        for _ in range(10):
+            finer /= 2
+            beside = [near * np.exp(step) for step in (-finer, 0, finer)]
+            near = min(beside, key=lambda gamma: np.ptp(_power(every, values, free, gamma)[free] - values[free]))
+        made = _power(every, values, free, near).clip(0, 1)
+        if np.abs(made[seen] - values[seen]).max() < TRUE:
+            return np.stack([np.where(known > 0, values, made), np.ones(LEVELS)], axis=1)
+    return np.stack([values, known], axis=1)
+
+
+def _power(every: Any, values: Any, free: Any, gamma: float) -> Any:
+    """The curve of that gamma, with the gain and offset that fit best."""
+    return np.polyval(np.polyfit(every[free] ** gamma, values[free], 1), every**gamma)
 
 
 def _error(table: npt.NDArray[np.float64], levels: Levels, targets: npt.NDArray[np.float64]) -> float:

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from relation_adapter import one_colour
-from relation_adapter.correction import ROWS, Coefficients, Known, correction_of, fit_correction
+from relation_adapter.correction import ROWS, Known, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import LEVELS
@@ -21,7 +20,6 @@ from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
-from relation_adapter.one_colour import fit_one_colour, one_colour_of
 from relation_adapter.pipeline.detail_kept import mean_strength
 from relation_adapter.pipeline.encoders import encode_texts
 from relation_adapter.pipeline.exact_edits import Exact, numbers, told_exactly
@@ -39,18 +37,10 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     correction, share = fit_correction(known)
     wrong = float(np.mean([np.square(one.target - one.result).mean() for one in known])) + 1e-9
     relation = replace(relation, correction=torch.from_numpy(correction)[None])
-    painted = fit_one_colour([_corrected(one, correction) for one in known])
-    if painted is not None:
-        relation, share = replace(relation, one_colour=torch.from_numpy(painted[0])[None]), 1 - painted[1] * (1 - share)
     told = told_exactly(known, pairs, (1 - share) * wrong)
     if told is not None:
         relation, share = told.put(relation), max(0.0, 1 - told.error / wrong)
     return replace(relation, provenance={**relation.provenance, "corrected": round(share, 3)})
-
-
-def _corrected(known: Known, correction: Coefficients) -> Known:
-    made = known.result + correction_of(known.result, known.source, correction)
-    return replace(known, result=made.clip(0, 1))
 
 
 @torch.no_grad()
@@ -89,19 +79,12 @@ def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) 
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
-    if alone is not None and alone.relation.one_colour is not None and exact.needs_result:
-        total = one_colour_of(total, plain, numbers(alone.relation.one_colour), acting[0][1])
     return exact.small(source, total), exact
 
 
 def check_correction(relation: Relation) -> None:
     """Raise WeightsError on one of another form."""
-    forms = {
-        "correction": (1, ROWS, 3),
-        "one_colour": (1, one_colour.ROWS),
-        "linear": (1, rows_of(relation.family), 3),
-        "curves": (1, LEVELS, 6),
-    }
+    forms = {"correction": (1, ROWS, 3), "linear": (1, rows_of(relation.family), 3), "curves": (1, LEVELS, 6)}
     for name, form in forms.items():
         found = getattr(relation, name)
         if found is not None and found.shape != form:
