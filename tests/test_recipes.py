@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate.commands.launch import launch_command_parser
+from safetensors.torch import load_file, save_file
 
+from relation_adapter import RelationPipeline
 from relation_adapter.cli.app import parser
 from relation_adapter.config import override, preset
+from relation_adapter.header import read_header
 from relation_adapter.train.presets import PRESETS, TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +89,23 @@ def test_the_count_of_a_step_grows_with_what_it_holds(train_full: Any) -> None:
     assert found["step"] > 4 * trained
     whole = train_full.Way("x", "flux-published", 1, ("gradient_checkpointing=false",))
     assert train_full.count(whole, True)["step"] > found["step"]
+
+
+def test_the_mean_of_two_weights_lies_between_them_and_says_so(tmp_path: Path) -> None:
+    shipped = ROOT / "src" / "relation_adapter" / "weights" / "mini.safetensors"
+    tensors, metadata = load_file(shipped), read_header(shipped).metadata
+    save_file({name: 2 * value for name, value in tensors.items()}, tmp_path / "twice.safetensors", metadata)
+    command = [sys.executable, str(ROOT / "recipes" / "mean_weights.py"), str(shipped)]
+    mean, twice = str(tmp_path / "mean.safetensors"), str(tmp_path / "twice.safetensors")
+    subprocess.run([*command, twice, mean, "--share", "0.5"], check=True)
+    found = load_file(mean)
+    assert all(torch.allclose(found[name].float(), 1.5 * value.float(), rtol=0.01) for name, value in tensors.items())
+    assert json.loads(read_header(Path(mean)).metadata["provenance"])["share"] == 0.5
+    RelationPipeline.from_pretrained(mean)
+    save_file({"adapter.other": torch.zeros(1)}, twice, metadata)
+    for given, said in (
+        ([twice, mean], "give two files of one design"),
+        ([mean, mean, "--share", "2"], "not from 0 to 1"),
+    ):
+        refused = subprocess.run([*command, *given], capture_output=True, text=True)
+        assert refused.returncode == 1 and said in refused.stderr and "Traceback" not in refused.stderr
