@@ -14,7 +14,7 @@ from samples import natural
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
-from relation_adapter.exact.effects import burst_of
+from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.families import family_of, rows_of
 from relation_adapter.exact.linear import fit_other, linear_of
 from relation_adapter.exact.slips import MOST, Slips, slipped, slips_from, slips_of

@@ -104,7 +104,7 @@ class Relation:
 
     @property
     def turn(self) -> str:
-        """How the whole picture is turned or mirrored before its colours change, a name of `linear.TURNS`; "": not."""
+        """How the whole picture is turned or mirrored before its colours change, a name of `turns.TURNS`; "": not."""
         return str(self.provenance.get("turn", ""))
 
     @property

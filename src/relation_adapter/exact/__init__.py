@@ -1,4 +1,4 @@
-"""Edits that one pair says exactly, and that need no model: mixes of what a pixel shows, curves, turns, motions.
+"""Edits that one pair says exactly, and that need no model: mixes of what a pixel shows, curves, turns, motions, slips.
 
-Every one is fitted in closed form and judged on blocks of the pair that no fit has seen. Importing this loads no torch.
+Every one is fitted to the pair and judged on blocks of the pair that no fit has seen. Importing this loads no torch.
 """

@@ -21,7 +21,7 @@ Table = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.int64]
 
 LEVELS = 256
-BLACK, WHITE = 1 / 255, 254 / 255  # at and beyond them a value may be clipped
+BLACK, WHITE = 1 / 255, 254 / 255  # at and beyond them a value may be clipped: what it would be is not known
 # What a level is of: each colour, with one curve for all or its own; luma; and with a number, the sigma of a blur in px
 # from SIGMAS[0] to SIGMAS[-1], blurred luma, its slope, luma over it (a colour dodge, as of pencil sketches), and how
 # much it has more than a wider one (the difference of Gaussians, as of line drawings).

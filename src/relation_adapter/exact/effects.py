@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, optimize
 
 from relation_adapter.correction import LUMA, Values
-from relation_adapter.images import Unit, to_unit
+from relation_adapter.detail import box_mean
+from relation_adapter.images import Unit
 
 EXPOSURES = 12  # of a zoom burst
-SMALL = 32  # px, of what points and reaches of bursts are tried on
-POINTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
-REACHES = (0.1, 0.25, 0.4, 0.6)
-LIKELY = 0.25  # of the error of doing nothing, of which the best of those has less
-FINELY = 90  # times a likely burst is tried, to tell it exactly
 
 
 def calmest(source: Unit, reach: int) -> Unit:
     """Every pixel takes the mean of the calmest of four squares that touch it, reach px from it on (Kuwahara, 1976)."""
     height, width = source.shape[:2]
     luma = (source @ LUMA)[..., None]
-    size = (2 * reach + 1, 2 * reach + 1, 1)
     shown = np.concatenate([source, luma, np.square(luma)], axis=2).astype(np.float64)
-    means = np.pad(ndimage.uniform_filter(shown, size, mode="nearest"), ((reach,) * 2, (reach,) * 2, (0, 0)), "edge")
+    around, inside = ((reach, reach), (reach, reach), (0, 0)), np.s_[reach : reach + height, reach : reach + width]
+    means = np.pad(box_mean(np.pad(shown, around, "edge"), reach)[inside], around, "edge")
     corners = [(down, across) for down in (0, 2 * reach) for across in (0, 2 * reach)]
     squares = np.stack([means[down : down + height, across : across + width] for down, across in corners])
     calm = (squares[..., 4] - np.square(squares[..., 3])).argmin(axis=0)
@@ -65,27 +58,3 @@ def _enlarging(side: int, middle: float, scale: float) -> Values:
     """(side, side): what a line takes of itself, enlarged about a place, straight from pixel to pixel."""
     places = (middle + scale * (np.arange(side) - middle)).clip(0, side - 1)
     return (1 - np.abs(places[:, None] - np.arange(side))).clip(0).astype(np.float32)
-
-
-def burst_of(source: Unit, target: Unit) -> tuple[float, float, float] | None:
-    """What `burst` makes the target of the source with; None where nothing that is tried comes near."""
-    small = _shrunk(source), _shrunk(target)
-    best = min(itertools.product(POINTS, POINTS, REACHES), key=lambda how: _off(how, *small))
-    if _off(best, *small) > LIKELY * np.square(small[0] - small[1]).mean():
-        return None
-    first = np.array(best) + 0.08 * np.vstack([np.zeros(3), np.eye(3)])
-    options = {"initial_simplex": first, "maxfev": FINELY, "xatol": 1e-3, "fatol": 1e-7}
-    right, down, reach = optimize.minimize(_off, best, (source, target), "Nelder-Mead", options=options).x
-    likely = max(abs(right), abs(down)) < 1 and 0 < reach < 1
-    return (round(right, 4), round(down, 4), round(reach, 4)) if likely else None
-
-
-def _off(how: Sequence[float], source: Unit, target: Unit) -> float:
-    """The mean square error of a burst."""
-    return float(np.square(burst(source, *how) - target).mean())
-
-
-def _shrunk(unit: Unit) -> Unit:
-    image = Image.fromarray(np.rint(255 * unit).astype(np.uint8))
-    width, height = (round(SMALL * side / min(image.size)) for side in image.size)
-    return to_unit(image.resize((width, height), Image.Resampling.BOX))

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
-from relation_adapter.exact.effects import burst_of
+from relation_adapter.exact.burst_fit import burst_of
+from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
 from relation_adapter.images import Unit
 
 RIDGE = 1e-7
 STIFFNESS = 1e-3  # a place where the pair is plain takes its weights from those beside it
-BLACK, WHITE = 1 / 255, 254 / 255  # beyond them a target may have been clipped: what it would have been is not known
 GLANCE = 7  # of how many pixels one is enough to see that a family is hopeless
 HOPEFUL = 4  # times its limit, that it may have at a glance
 RIM = 0.2  # of the error of doing nothing, that may be left with the rim

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from relation_adapter.images import Unit, to_unit
-
 
 @dataclass(frozen=True)
 class Motion:
@@ -62,11 +60,6 @@ def moved(picture: Image.Image, motion: Motion) -> Image.Image:
     colour = tuple(round(255 * value) for value in motion.rim)
     how = Image.Resampling.BILINEAR
     return picture.transform((width, height), Image.Transform.AFFINE, (a, b, c, d, e, f), how, fillcolor=colour)
-
-
-def moved_unit(unit: Unit, motion: Motion) -> Unit:
-    """As `moved`, of a picture (H, W, 3) in [0, 1] that was of bytes."""
-    return to_unit(moved(Image.fromarray(np.round(255 * unit).astype(np.uint8)), motion))
 
 
 def motion_from(values: Mapping[str, Any] | None) -> Motion | None:

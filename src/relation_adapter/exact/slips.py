@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from relation_adapter.images import Unit, to_unit
+from relation_adapter.images import Unit
 
 Shifts = npt.NDArray[np.int64]
 
@@ -42,11 +42,6 @@ def slipped(picture: Image.Image, slips: Slips) -> Image.Image:
         for colour, slip in enumerate(band[1:]):
             pixels[top:bottom, :, colour] = np.roll(pixels[top:bottom, :, colour], round(slip * width), axis=1)
     return Image.fromarray(pixels)
-
-
-def slipped_unit(unit: Unit, slips: Slips) -> Unit:
-    """As `slipped`, of a picture (H, W, 3) in [0, 1] that was of bytes."""
-    return to_unit(slipped(Image.fromarray(np.rint(255 * unit).astype(np.uint8)), slips))
 
 
 def slips_of(source: Unit, target: Unit) -> Slips | None:

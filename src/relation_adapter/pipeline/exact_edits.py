@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,11 @@ from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of, mean_luma
-from relation_adapter.exact.motion import Motion, moved, moved_unit
+from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
-from relation_adapter.exact.slips import Slips, slipped, slipped_unit, slips_of
+from relation_adapter.exact.slips import Slips, slipped, slips_of
 from relation_adapter.exact.turns import SIDEWAYS, TURNS, turn_of, turned
-from relation_adapter.images import STRIP_PIXELS, Unit, to_rgb, to_unit
+from relation_adapter.images import STRIP_PIXELS, Unit, picture_of_strips, to_rgb, to_unit
 from relation_adapter.relation import Relation
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
@@ -119,19 +120,23 @@ def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
 def _moving(known: Sequence[Known], enough: float) -> Told | None:
     """As a motion, with or without a mix of colours or blurs."""
     motion = motion_of(known)
-    if motion is None:
-        return None
-    linear, family, error = fit_linear([replace(one, source=moved_unit(one.source, motion)) for one in known])
-    return Told(error, linear, family, motion=motion) if error < enough else None
+    return None if motion is None else _placed(known, enough, partial(moved, motion=motion), Told(0, motion=motion))
 
 
 def _slid(known: Sequence[Known], enough: float) -> Told | None:
-    """As bands that slid, the same in all pairs."""
+    """As bands that slid, the same in all pairs, with or without a mix."""
     slips = slips_of(known[0].source, known[0].target)
-    if slips is None:
-        return None
-    linear, family, error = fit_linear([replace(one, source=slipped_unit(one.source, slips)) for one in known])
-    return Told(error, linear, family, slips=slips) if error < enough else None
+    return None if slips is None else _placed(known, enough, partial(slipped, slips=slips), Told(0, slips=slips))
+
+
+def _placed(
+    known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
+) -> Told | None:
+    """What is told of places, with the mix that is left once the sources are placed."""
+    pictures = [place(picture_of_strips(iter([one.source]))) for one in known]
+    placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
+    linear, family, error = fit_linear(placed)
+    return replace(told, linear=linear, family=family, error=error) if error < enough else None
 
 
 def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
