@@ -25,6 +25,7 @@ LAYERS = (
         "stores",
         "files",
         "header",
+        "loading",
         "hub",
         "images",
         "alignment",

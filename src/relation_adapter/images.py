@@ -50,6 +50,11 @@ PNG_PACKING = {"compress_level": 4, "compress_type": zlib.Z_RLE}
 _RESAVE = "open it in an image viewer and save it again as PNG or JPEG"
 
 
+def is_picture_name(name: str | os.PathLike[str]) -> bool:
+    """Whether a file's name ends as a picture's does that can be opened."""
+    return Image.registered_extensions().get(os.path.splitext(name)[1].lower()) in READ_FORMATS
+
+
 def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture of a file as upright RGB: EXIF orientation applied, transparency on white, first frame.
 

@@ -13,9 +13,9 @@ from torch import nn
 from relation_adapter.baselines import Choices
 from relation_adapter.errors import WeightsError
 from relation_adapter.hub import FLUX_DEV, Part, find
+from relation_adapter.loading import unusable
 from relation_adapter.model.lora import load_lora
 from relation_adapter.pipeline import memory
-from relation_adapter.pipeline.flux_dev import unusable
 
 NO_LORA = "none"
 Loras = list[tuple[Path, float]]

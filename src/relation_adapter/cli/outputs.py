@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import reason
-from relation_adapter.images import READ_FORMATS, WRITE_FORMATS
+from relation_adapter.images import WRITE_FORMATS, is_picture_name
 
 SHOWN = 3
 WEIGHTS_SUFFIX = ".safetensors"
@@ -88,13 +86,11 @@ def make_folders(outputs: Iterable[Path]) -> None:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, known in Image.registered_extensions().items() if known in READ_FORMATS}
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
         raise PictureError(f"{folder}: cannot be read ({reason(error)}); check its permissions") from error
-    files = [path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    files = [path for path in files if not path.is_dir()]
+    files = [path for path in files if is_picture_name(path) and not path.name.startswith(".") and not path.is_dir()]
     if not files:
         raise PictureError(f"{folder}: holds no pictures; give a folder with PNG, JPEG or WebP files in it")
     return files

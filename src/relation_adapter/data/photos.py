@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-from PIL import Image
 
 from relation_adapter.errors import PictureError
 from relation_adapter.files import reason
-from relation_adapter.images import READ_FORMATS, open_picture, resize
+from relation_adapter.images import is_picture_name, open_picture, resize
 from relation_adapter.procedural.pixels import Picture
 
 KEPT = 64  # photos held in memory; at 128 px each takes about 1 MB
@@ -68,7 +67,6 @@ def find_photos(folder: Path, size: int, bad: Callable[[str], None]) -> Photos:
 
 
 def _picture_files(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, known in Image.registered_extensions().items() if known in READ_FORMATS}
     try:
         if not folder.is_dir():
             raise PictureError(f"{folder}: no such folder; check the path")
@@ -77,7 +75,7 @@ def _picture_files(folder: Path) -> list[Path]:
         raise PictureError(f"{folder}: cannot be read ({reason(error)}); check its permissions") from error
     visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
     paths = [names[name] for name in sorted(visible)]
-    return [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
+    return [path for path in paths if is_picture_name(path) and path.is_file()]
 
 
 @lru_cache(maxsize=KEPT)

@@ -11,8 +11,9 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from relation_adapter.errors import MissingExtraError, WeightsError
-from relation_adapter.evaluate.networks import Networks, device, unusable
+from relation_adapter.evaluate.networks import Networks, device
 from relation_adapter.evaluate.seen import Scorer, Scores, Seen
+from relation_adapter.loading import unusable
 
 # What the package then asks nobody for.
 WHOLE = (

@@ -5,16 +5,15 @@ None of their licences forbids commercial use, and none needs torchvision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relation_adapter.errors import UsageError, WeightsError
 from relation_adapter.evaluate.weight_files import ALEXNET, INCEPTION, WeightFile, find_file
-from relation_adapter.files import reason
 from relation_adapter.hub import FLUX_DEV, Part, Places, find
+from relation_adapter.loading import silent, unusable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,7 +113,7 @@ def open_encoder(name: str, places: Places, given: str | None = None) -> Encoder
 
     part, kind, output = ENCODERS[name]
     folder = find(part, places, given)
-    with _silent(), unusable(folder):
+    with silent(), unusable(folder):
         model, info = getattr(transformers, kind).from_pretrained(
             folder, local_files_only=True, output_loading_info=True, dtype="float32"
         )
@@ -130,29 +129,3 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def unusable(path: Path) -> Iterator[None]:
-    """Turn whatever libraries raise on damaged or foreign files into a WeightsError; what memory lacks passes."""
-    import torch
-
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, WeightsError):
-        raise
-    except Exception as error:  # files that are damaged or of another kind make libraries raise anything
-        raise WeightsError(f"{path}: cannot be loaded ({reason(error)}); download it again") from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without transformers' report of the halves of a checkpoint that are left out."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from torch import nn
 
 from relation_adapter.config import MODELS, ModelConfig, TransformerConfig, to_dict
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.files import reason
 from relation_adapter.header import read_header
 from relation_adapter.hub import FLUX_DEV, Places, find
+from relation_adapter.loading import silent, unusable
 from relation_adapter.model.adapter import RelationAdapter, shape_of
 from relation_adapter.model.components import Components
 from relation_adapter.model.lora import load_lora
@@ -233,7 +232,7 @@ def _image_encoder(folder: Path, dtype: torch.dtype) -> tuple[nn.Module, Any]:
     from transformers import SiglipImageProcessorPil, SiglipVisionModel
 
     other_half = ("text_model.", "logit_scale", "logit_bias")
-    with _silent():  # transformers reports the half that is left out
+    with silent():  # transformers reports the half that is left out
         encoder = _weights(SiglipVisionModel, folder, dtype, unused=other_half)
     return encoder, _plain(SiglipImageProcessorPil, folder)
 
@@ -268,26 +267,3 @@ def _weights(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...
         what = f"lacks {missing[0]}" if missing else f"has unknown {left[0]}"
         raise WeightsError(f"{folder}: {what}; it is of another model, or damaged: download it again")
     return part.eval()
-
-
-@contextmanager
-def unusable(folder: Path) -> Iterator[None]:
-    """Turn whatever the libraries raise on damaged or foreign files into a WeightsError; what memory lacks passes."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:  # parts that are damaged or of another kind make the libraries raise anything
-        raise WeightsError(f"{folder}: cannot be loaded ({reason(error)}); download it again") from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -13,11 +13,11 @@ from relation_adapter.data.sources.found import (
     Unusable,
     folders_in,
     natural,
-    picture_names,
     stamp_of,
     task_of,
 )
 from relation_adapter.errors import QuadsError
+from relation_adapter.images import is_picture_name
 
 SIDE = re.compile(r"(.*?)[ _.-]?(before|after)", re.IGNORECASE | re.DOTALL)
 TWINS = {"before", "after"}
@@ -36,14 +36,14 @@ def read_folders(root: Path) -> Reader:
 
 def _sides(folder: Path, names: list[str]) -> dict[str, Sides]:
     found: dict[str, Sides] = defaultdict(lambda: {"before": [], "after": []})
-    for name in picture_names(names):
+    for name in filter(is_picture_name, names):
         match = SIDE.fullmatch(Path(name).stem)
         if match:
             found[match[1]][match[2].lower()].append(folder / name)
     for twin in sorted(folder.iterdir()):
         if twin.name.lower() in TWINS and twin.is_dir():
             for inner, names in folders_in(twin):
-                for name in picture_names(names):
+                for name in filter(is_picture_name, names):
                     place = (inner / name).relative_to(twin).with_suffix("").as_posix()
                     found[place][twin.name.lower()].append(inner / name)
     return found

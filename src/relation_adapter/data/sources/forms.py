@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from relation_adapter.data.sources.folders import SIDE, read_folders
-from relation_adapter.data.sources.found import Reader, folders_in, picture_names
+from relation_adapter.data.sources.found import Reader, folders_in
 from relation_adapter.data.sources.labels import NAMES, read_labels
 from relation_adapter.data.sources.run_ready import read_run_ready
 from relation_adapter.data.sources.shards import SUFFIXES, read_shards
 from relation_adapter.errors import UsageError
 from relation_adapter.files import reason
+from relation_adapter.images import is_picture_name
 
 LocalForm = Literal["labels", "run-ready", "folders", "webdataset"]
 LOCAL = get_args(LocalForm)
@@ -32,7 +33,8 @@ def form_of(path: Path) -> LocalForm:
             return "labels"
         if any(name.endswith(SUFFIXES) for name in names):
             return "webdataset"
-        if folder.name.lower() == "before" or any(SIDE.fullmatch(Path(name).stem) for name in picture_names(names)):
+        stems = [Path(name).stem for name in filter(is_picture_name, names)]
+        if folder.name.lower() == "before" or any(map(SIDE.fullmatch, stems)):
             return "folders"
     raise UsageError(
         f"{path}: holds no labels.json, no *_before and *_after pictures, no before/ and after/ folders and no .tar; "

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from PIL import Image
 
 from relation_adapter.data.rows import plain_text
 from relation_adapter.errors import UsageError
 from relation_adapter.files import reason
-from relation_adapter.images import READ_FORMATS
 
 # What an import writes; a later one does not take it for a source.
 SETTINGS_NAME = "import.json"
@@ -99,12 +96,6 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     """A key that puts `Group2` before `Group10`."""
     parts = re.split(r"([0-9]{1,18})", text)
     return tuple((int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts))
-
-
-def picture_names(names: Iterable[str]) -> list[str]:
-    """Those that end as a picture's name does."""
-    known = Image.registered_extensions()
-    return [name for name in names if known.get(os.path.splitext(name)[1].lower()) in READ_FORMATS]
 
 
 def stamp_of(*paths: Path) -> int:

@@ -14,13 +14,13 @@ from relation_adapter.data.sources.found import (
     Reader,
     Unusable,
     folders_in,
-    picture_names,
     stamp_of,
     task_of,
     texts_of,
 )
 from relation_adapter.data.sources.objects import json_objects
 from relation_adapter.errors import QuadsError
+from relation_adapter.images import is_picture_name
 
 NAMES = ("labels.json", "labels.jsonl")
 
@@ -35,7 +35,7 @@ def read_labels(root: Path) -> Reader:
 
 
 def _group(folder: Path, labels: Path, names: list[str], root: Path, links: Links) -> Reader:
-    pictures = picture_names(names)
+    pictures = list(filter(is_picture_name, names))
     by_stem = {Path(name).stem: name for name in reversed(pictures)}
     left, used = set(pictures), dict[str, str]()
     for one in json_objects(labels):
