@@ -26,7 +26,8 @@ from relation_adapter.data.schema import Quad
 from relation_adapter.data.spread import Spread, serially
 from relation_adapter.editor import Editor, EditRequest, EditResult, FunctionEditor, begin
 from relation_adapter.evaluate.generate import generate_with
-from relation_adapter.images import Size, open_picture, save_picture, to_unit
+from relation_adapter.images import Size, open_picture, save_picture
+from relation_adapter.units import to_unit
 
 PHOTOS = sorted((Path(__file__).parents[1] / "examples" / "photos").glob("*.jpg"))
 ZLIBS_OWN = {"compress_level": 6}

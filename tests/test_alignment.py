@@ -13,7 +13,7 @@ from samples import natural
 
 from relation_adapter import RelationPipeline
 from relation_adapter.alignment import Shift, cropped, shift_of
-from relation_adapter.images import to_unit
+from relation_adapter.units import to_unit
 
 SIDE = 192
 

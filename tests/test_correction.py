@@ -17,7 +17,7 @@ from relation_adapter import Relation, RelationPipeline
 from relation_adapter.config import MODELS
 from relation_adapter.correction import FEATURES, ROWS, Known, correction_of, fit_correction
 from relation_adapter.errors import UsageError, WeightsError
-from relation_adapter.images import Unit, to_unit
+from relation_adapter.units import Unit, to_unit
 
 
 def crop(left: int, top: int, side: int = 96) -> Unit:

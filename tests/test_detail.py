@@ -73,7 +73,7 @@ def test_strips_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     result = brighten(small)
     result.paste(ImageOps.invert(small).crop((0, 0, 64, 24)), (0, 0))
     whole = transfer_detail(source, small, result)
-    monkeypatch.setattr("relation_adapter.images.STRIP_PIXELS", 384 * 37)
+    monkeypatch.setattr("relation_adapter.units.STRIP_PIXELS", 384 * 37)
     assert np.abs(np.asarray(whole, int) - np.asarray(transfer_detail(source, small, result), int)).max() <= 1
 
 

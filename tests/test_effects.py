@@ -18,7 +18,7 @@ from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.families import family_of, rows_of
 from relation_adapter.exact.linear import fit_other, linear_of
 from relation_adapter.exact.slips import MOST, Slips, slipped, slips_from, slips_of
-from relation_adapter.images import Unit, to_unit
+from relation_adapter.units import Unit, to_unit
 
 Edit = Callable[[Image.Image], Image.Image]
 

@@ -16,8 +16,9 @@ from relation_adapter import RelationPipeline
 from relation_adapter.cli.app import main
 from relation_adapter.errors import UsageError
 from relation_adapter.evaluate.rows import read_rows
-from relation_adapter.images import open_picture, resize, to_unit
+from relation_adapter.images import open_picture, resize
 from relation_adapter.pipeline.fast import FULL_STEPS
+from relation_adapter.units import to_unit
 
 
 def blocks_run(pipe: Any, **options: Any) -> int:

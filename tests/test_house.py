@@ -28,6 +28,7 @@ LAYERS = (
         "loading",
         "hub",
         "images",
+        "units",
         "alignment",
         "correction",
         "exact",

@@ -17,8 +17,8 @@ from relation_adapter.errors import WeightsError
 from relation_adapter.exact.families import rows_of
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.turns import TURNS, turn_of, turned
-from relation_adapter.images import Unit, to_unit
 from relation_adapter.train.tuning import Tuning, tune
+from relation_adapter.units import Unit, to_unit
 
 Edit = Callable[[Image.Image], Image.Image]
 

@@ -14,9 +14,10 @@ from relation_adapter.evaluate.dense import DENSE
 from relation_adapter.evaluate.generate import generate
 from relation_adapter.evaluate.rows import read_rows
 from relation_adapter.evaluate.score import score
-from relation_adapter.images import Unit, save_picture, to_unit
+from relation_adapter.images import save_picture
 from relation_adapter.procedural import TASKS
 from relation_adapter.procedural.dense import HEAT, RAINBOW, DenseTask, draw_view
+from relation_adapter.units import Unit, to_unit
 
 RNG = np.random.default_rng(0)
 

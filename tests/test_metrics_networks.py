@@ -26,7 +26,7 @@ from relation_adapter.evaluate.rows import absolute_rows, read_rows
 from relation_adapter.evaluate.score import read_how, score
 from relation_adapter.evaluate.seen import Seen
 from relation_adapter.hub import Places
-from relation_adapter.images import to_unit
+from relation_adapter.units import to_unit
 
 NAMES = ("before", "after", "source", "target", "output")
 ENCODED = ["clip_i", "dino_i", "clip_direction", "delta_cosine", "delta_cosine_dino"]

@@ -16,7 +16,7 @@ from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.motion import Motion, motion_from, moved
 from relation_adapter.exact.motion_fit import motion_of
-from relation_adapter.images import Unit, to_unit
+from relation_adapter.units import Unit, to_unit
 
 INSIDE = slice(16, -16)
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relation_adapter.detail import box_mean
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 Coefficients = npt.NDArray[np.float32]
 Values = npt.NDArray[np.floating[Any]]

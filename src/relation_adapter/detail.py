@@ -19,7 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from relation_adapter.errors import UsageError
-from relation_adapter.images import Size, Unit, picture_of_strips, resize, resized_strips, to_rgb, to_unit
+from relation_adapter.images import Size, resize, to_rgb
+from relation_adapter.units import Unit, picture_of_strips, resized_strips, to_unit
 
 Array = npt.NDArray[np.float64]
 

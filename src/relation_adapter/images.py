@@ -25,12 +25,10 @@ from relation_adapter.errors import PictureError, UsageError
 from relation_adapter.files import reason, write_whole
 
 Size = tuple[int, int]
-Unit = npt.NDArray[np.float32]  # a picture (H, W, 3) in [0, 1]
 
 MAX_PIXELS = 100_000_000
 MAX_ASPECT = 4.0
 MAX_SIDE = 16_384  # px, that can be asked for
-STRIP_PIXELS = 250_000  # a strip of floats that stays in the cache: half the time of 4,000,000
 PUBLISHED_RATIOS = ((3, 4), (4, 3), (1, 1), (16, 9), (9, 16))
 # Only formats whose decoders stay inside this process: Pillow hands EPS, for one, to another program.
 # HEIF is there for those who have registered a plugin for it.
@@ -258,40 +256,13 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
     """Resize well: Lanczos to fewer pixels, bicubic to more; the same picture where the size is right already."""
     if image.size == tuple(size):
         return image
-    return image.resize(size, _resampling(image.size, size))
+    return image.resize(size, resampling(image.size, size))
 
 
-def _resampling(old: Size, new: Size) -> Image.Resampling:
+def resampling(old: Size, new: Size) -> Image.Resampling:
+    """Lanczos to fewer pixels, bicubic to more."""
     fewer = new[0] * new[1] < old[0] * old[1]
     return Image.Resampling.LANCZOS if fewer else Image.Resampling.BICUBIC
-
-
-def to_unit(image: Image.Image) -> Unit:
-    """An RGB picture as (H, W, 3) in [0, 1]."""
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
-
-
-def resized_strips(values: Unit, size: Size) -> Iterator[Unit]:
-    """`resize` of (H, W, 3) in [0, 1] without rounding to 8 bits, in strips from top to bottom.
-
-    A whole picture of floats is four times as large as one of bytes.
-    """
-    width, height = size
-    if (height, width) == values.shape[:2]:
-        yield values
-        return
-    bands = [Image.fromarray(np.ascontiguousarray(values[..., band])) for band in range(values.shape[2])]
-    how, rows = _resampling(bands[0].size, size), max(1, STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        box = (0, top * values.shape[0] / height, values.shape[1], bottom * values.shape[0] / height)
-        strip = [np.asarray(band.resize((width, bottom - top), how, box=box)) for band in bands]
-        yield np.clip(np.stack(strip, axis=-1), 0, 1)
-
-
-def picture_of_strips(strips: Iterator[Unit]) -> Image.Image:
-    """Strips from top to bottom as one picture of 8 bits."""
-    return Image.fromarray(np.concatenate([np.rint(strip * 255).astype(np.uint8) for strip in strips]))
 
 
 def _checked(path: Path) -> tuple[str, bytes | None]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from relation_adapter.baselines import Choices
 from relation_adapter.editor import EditRequest, EditResult, Pair
 from relation_adapter.errors import MissingExtraError
-from relation_adapter.images import fit_size, picture_of_strips, resize, to_rgb, to_unit
+from relation_adapter.images import fit_size, resize, to_rgb
+from relation_adapter.units import picture_of_strips, to_unit
 
 Plane = NDArray[np.float32]  # (H, W, C)
 Points = NDArray[np.intp]  # (N, 2) of y, x

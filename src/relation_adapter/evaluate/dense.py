@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from relation_adapter.errors import MissingExtraError
 from relation_adapter.evaluate.seen import Metric, Scores, Seen
-from relation_adapter.images import Unit
 from relation_adapter.procedural.dense import GREYS, HEAT, RAINBOW, SEA
+from relation_adapter.units import Unit
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from relation_adapter.errors import MissingExtraError, UsageError
 from relation_adapter.evaluate.dense import DENSE
 from relation_adapter.evaluate.perceptual import PERCEPTUAL
 from relation_adapter.evaluate.seen import Metric, Scores, Seen
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 PSNR_MOST = 100.0  # dB; what two equal pictures get, so that means stay finite
 

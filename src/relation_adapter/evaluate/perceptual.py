@@ -14,7 +14,7 @@ from relation_adapter.evaluate.dreams import dreamsim_scorer
 from relation_adapter.evaluate.networks import Encoder, Networks, device
 from relation_adapter.evaluate.seen import Metric, Scorer, Seen
 from relation_adapter.evaluate.weight_files import read_weights
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

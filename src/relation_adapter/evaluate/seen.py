@@ -13,7 +13,8 @@ from PIL import Image
 
 from relation_adapter.errors import UsageError
 from relation_adapter.evaluate.networks import Networks
-from relation_adapter.images import Unit, open_picture, resize, to_unit
+from relation_adapter.images import open_picture, resize
+from relation_adapter.units import Unit, to_unit
 
 Scores = Mapping[str, float]
 Scorer = Callable[["Seen"], Scores]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from relation_adapter.correction import Values
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 
 def blurred(source: Unit, sigma: float) -> Unit:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import optimize
 
 from relation_adapter.exact.effects import burst
-from relation_adapter.images import Unit, picture_of_strips, to_unit
+from relation_adapter.units import Unit, picture_of_strips, to_unit
 
 SMALL = 32  # px, of what points and reaches are tried on
 POINTS = (-0.4, -0.2, 0.0, 0.2, 0.4)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from relation_adapter.correction import LUMA, Known, board
 from relation_adapter.exact.blurs import blurred
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 Table = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from relation_adapter.correction import LUMA, Values
 from relation_adapter.detail import box_mean
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 EXPOSURES = 12  # of a zoom burst
 

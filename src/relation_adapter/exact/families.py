@@ -17,7 +17,7 @@ import numpy as np
 from relation_adapter.correction import LUMA, Mask, Values
 from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.effects import burst, calmest, mosaic
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
 REACH = 2  # px, of a filter of single pixels

@@ -14,7 +14,7 @@ from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values,
 from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 RIDGE = 1e-7
 STIFFNESS = 1e-3  # a place where the pair is plain takes its weights from those beside it

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from relation_adapter.correction import LUMA, Known, Values
 from relation_adapter.exact.motion import Motion
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 Spectrum = npt.NDArray[np.complexfloating[Any, Any]]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 Shifts = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from relation_adapter.correction import LUMA, Known
-from relation_adapter.images import Unit
+from relation_adapter.units import Unit
 
 # Of a picture (H, W, C), under the names of Pillow.
 TURNS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {

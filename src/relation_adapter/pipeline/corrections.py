@@ -16,7 +16,7 @@ from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import LEVELS
 from relation_adapter.exact.families import rows_of
-from relation_adapter.images import Unit, fit, resize, to_rgb, to_unit
+from relation_adapter.images import fit, resize, to_rgb
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
@@ -26,6 +26,7 @@ from relation_adapter.pipeline.exact_edits import Exact, numbers, told_exactly
 from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
+from relation_adapter.units import Unit, to_unit
 
 
 def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:

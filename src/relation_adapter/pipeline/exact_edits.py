@@ -20,8 +20,9 @@ from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
 from relation_adapter.exact.turns import SIDEWAYS, TURNS, turn_of, turned
-from relation_adapter.images import STRIP_PIXELS, Unit, picture_of_strips, to_rgb, to_unit
+from relation_adapter.images import to_rgb
 from relation_adapter.relation import Relation
+from relation_adapter.units import STRIP_PIXELS, Unit, picture_of_strips, to_unit
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
 CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair is a little like one

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from relation_adapter.detail import detailed_strips
 from relation_adapter.errors import WeightsError
-from relation_adapter.images import Fit, Unit, picture_of_strips, resized_strips
+from relation_adapter.images import Fit
 from relation_adapter.model.latents import unpack
+from relation_adapter.units import Unit, picture_of_strips, resized_strips
 
 
 def to_tensor(image: Image.Image) -> Tensor:

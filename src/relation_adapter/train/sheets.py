@@ -14,9 +14,9 @@ from relation_adapter.data.cached import FeatureBatch
 from relation_adapter.data.dataset import Batch
 from relation_adapter.data.quad_pictures import PictureBatch
 from relation_adapter.data.schema import PICTURES
-from relation_adapter.images import picture_of_strips
 from relation_adapter.model.components import Components
 from relation_adapter.model.latents import unpack
+from relation_adapter.units import picture_of_strips
 
 SHOWN = 16  # quads of a batch
 CELL = (128, 256)  # px, smallest and largest
