@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from relation_adapter.baselines import EDITORS, Choices, image_analogies
 from relation_adapter.baselines.image_analogies import ImageAnalogies
 from relation_adapter.cli import main
 from relation_adapter.editor import EditRequest, Pair
-from relation_adapter.errors import MissingExtraError
 from relation_adapter.images import open_picture, save_picture
 
 PHOTO = natural(96)
@@ -108,12 +106,6 @@ def test_any_size_is_worked_at_and_given_back(size: tuple[int, int]) -> None:
     editor = ImageAnalogies(long_side=64)
     assert edited([(PHOTO, NEGATIVE)], natural(300).resize(size), editor).size == size
     assert edited([(natural(300).resize(size), noise(*size))], PHOTO.crop((0, 0, 20, 20)), editor).size == (20, 20)
-
-
-def test_a_missing_scipy_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.spatial", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'relation-adapter\[baselines\]'"):
-        edited([(noise(8, 8), noise(8, 8))], noise(8, 8))
 
 
 # On the command line

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,21 @@ def test_the_package_and_its_lowest_layer_load_no_torch() -> None:
     code = f"import json, sys, {', '.join(modules)}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "diffusers", "transformers"} & set(json.loads(done.stdout))
+
+
+def test_what_a_module_loads_is_a_dependency_or_of_its_extra() -> None:
+    """Whoever installs the package without extras has all that its commands load."""
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    given = sys.stdlib_module_names | {PACKAGE, "PIL"} | {re.split(r"[\[>=]", need)[0] for need in needs}
+    extras = {"web": {"gradio", "starlette"}, "scale": {"ray", "pyarrow"}}
+    for path in SOURCES:
+        loaded: set[str] = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                loaded |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                loaded.add(node.module)
+        assert {name.partition(".")[0] for name in loaded} <= given | extras.get(room_of(path), set()), path
 
 
 # Sizes

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from relation_adapter.baselines import Choices
 from relation_adapter.editor import EditRequest, EditResult, Pair
-from relation_adapter.errors import MissingExtraError
 from relation_adapter.images import fit_size, resize, to_rgb
 from relation_adapter.units import picture_of_strips, to_unit
 
@@ -62,7 +61,7 @@ class ImageAnalogies:
         return "image_analogies" + ("" if self.long_side == 256 else f" size={self.long_side}")
 
     def edit(self, request: EditRequest) -> EditResult:
-        """Make the edit; the seed has no part in it. Raises MissingExtraError without scipy."""
+        """Make the edit; the seed has no part in it."""
         start = time.perf_counter()
         source = to_rgb(request.source)
         size = fit_size(*source.size, long_side=min(self.long_side, max(source.size)), multiple=1)
@@ -136,10 +135,8 @@ class _Search:
     """The surroundings of all pixels of the pair, features (N, D), and the one to take over."""
 
     def __init__(self, features: Plane, width: int, slack: float) -> None:
-        try:
-            from scipy.spatial import KDTree
-        except ImportError as error:
-            raise MissingExtraError("scipy is not installed; pip install 'relation-adapter[baselines]'") from error
+        from scipy.spatial import KDTree
+
         self.features, self.slack = features, slack
         self.height, self.width = len(features) // width, width
         self.tree = KDTree(features, leafsize=32, balanced_tree=False, compact_nodes=False)
