@@ -2,14 +2,15 @@
 
 For each edit and long side, every photo in turn is the pair and the next one the source. Figures are mean squared
 errors at full size over those of leaving the source as it is: of the small result enlarged, with all of the source's
-own fine detail, and with what the pair keeps of it (the default).
+own fine detail, and with what the pair keeps of it (the default). --jpeg: the pair's result is a JPEG of that quality.
 
-    python benchmarks/large_photos.py [--model mini|FILE] [--sides 128 256 512] [--sheet FILE.png]
+    python benchmarks/large_photos.py [--model mini|FILE] [--sides 128 256 512] [--jpeg QUALITY] [--sheet FILE.png]
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -81,7 +82,7 @@ def main() -> None:
         ratios = []
         for side in options.sides:
             quads = drawn(name, [ImageOps.contain(photo, (side, side)) for photo in photos])
-            errors, shown = measured(pipe, quads)
+            errors, shown = measured(pipe, quads, options.jpeg)
             ratios += list(errors / sum(mse(source, target) for _, _, source, target in quads))
         found.append(ratios)
         rows.append([*quads[0], shown])
@@ -99,11 +100,11 @@ def drawn(name: str, photos: list[Image.Image]) -> list[Row]:
     return [[*pair, *source] for pair, source in zip(shown, [*shown[1:], shown[0]], strict=True)]
 
 
-def measured(pipe: RelationPipeline, quads: list[Row]) -> tuple[np.ndarray, Image.Image]:
+def measured(pipe: RelationPipeline, quads: list[Row], jpeg: int | None) -> tuple[np.ndarray, Image.Image]:
     """Sums of the errors of the three ways, and the last way's first result."""
     errors, results = np.zeros(3), []
     for before, after, source, target in quads:
-        relation = pipe.encode_relation([(before, after)])
+        relation = pipe.encode_relation([(before, after if jpeg is None else saved(after, jpeg))])
         kept_all = replace(relation, provenance={**relation.provenance, "detail": []})
         ways = ((kept_all, False), (kept_all, True), (relation, True))
         made = [pipe(image=source, relation=one, seed=0, detail=detail).images[0] for one, detail in ways]
@@ -112,11 +113,19 @@ def measured(pipe: RelationPipeline, quads: list[Row]) -> tuple[np.ndarray, Imag
     return errors, results[0]
 
 
+def saved(image: Image.Image, quality: int) -> Image.Image:
+    """As a JPEG shows it."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--sides", type=int, nargs="+", default=[128, 256, 512], help="long sides, px")
     parser.add_argument("--edits", nargs="+", default=[*EDITS], choices=EDITS)
+    parser.add_argument("--jpeg", type=int, metavar="QUALITY", help="save the pair's result so before it is read")
     parser.add_argument("--sheet", help="write a contact sheet of one source an edit, at the last side")
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import BY_PIXEL, LEVELS, curves_of, fit_blurred_curves, fit_curves, is_driver
 from relation_adapter.exact.turns import turn_of
-from relation_adapter.pipeline.exact_edits import told_exactly
+from relation_adapter.pipeline.exact_told import told_exactly
 from relation_adapter.units import Unit, to_unit
 
 Edit = Callable[[Image.Image], Image.Image]

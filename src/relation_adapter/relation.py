@@ -43,6 +43,7 @@ _SHAPES = {
     "correction": 3,
     "linear": 3,
     "curves": 3,
+    "filter": 3,
 }  # in a file, and how many axes
 
 # What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
@@ -71,12 +72,13 @@ class Relation:
     after have more than those of before, the mean over pairs and places; None in files of before there was one.
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
     linear: (1, numbers of its family, 3), the edit itself, where it is one that a few numbers say exactly; curves: (1,
-    curves.LEVELS, 6), the same where it is one of curves.
+    curves.LEVELS, 6), the same where it is one of curves; filter: (1, numbers of its family, 3), where it is one of the
+    single pixels of a picture at its own size, which the model sees little of.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `turn`, `motion` and `slips`, see the properties. Without a `design` only the width of the tokens is compared with
-    the model's.
+    `turn`, `motion`, `slips`, `block` and `own_side`, see the properties. Without a `design` only the width of the
+    tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -86,6 +88,7 @@ class Relation:
     correction: Tensor | None = None
     linear: Tensor | None = None
     curves: Tensor | None = None
+    filter: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -100,7 +103,7 @@ class Relation:
     @property
     def is_exact(self) -> bool:
         """Whether the pairs say the edit itself, so that no model is needed."""
-        return self.linear is not None or self.curves is not None
+        return any(said is not None for said in (self.linear, self.curves, self.filter))
 
     @property
     def turn(self) -> str:
@@ -111,6 +114,21 @@ class Relation:
     def family(self) -> str:
         """What its linear edit mixes, a name that `families.family_of` knows; "": it is none."""
         return str(self.provenance.get("linear", "")) if self.linear is not None else ""
+
+    @property
+    def block(self) -> float:
+        """The side of blocks that a picture is cut into before its colours change, px of its own; 0: it is not."""
+        return float(self.provenance.get("block", 0))
+
+    @property
+    def filter_name(self) -> str:
+        """What its filter mixes, a name that `families.family_of` knows; "": it has none."""
+        return str(self.provenance.get("filter", "")) if self.filter is not None else ""
+
+    @property
+    def own_side(self) -> int:
+        """Of a square as large as the pictures that its block or filter was told of, px; 0: it has neither."""
+        return int(self.provenance.get("own_side", 0))
 
     @property
     def driver(self) -> str:
@@ -262,11 +280,15 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             raise ValueError("turn is unknown")
         if provenance.get("linear", ""):
             family_of(str(provenance["linear"]))
+        if provenance.get("filter", ""):
+            family_of(str(provenance["filter"]))
+        if not all(0 <= float(provenance.get(name, 0)) < 100_000 for name in ("block", "own_side")):
+            raise ValueError("block or own_side is no number of pixels")
         if not is_driver(str(provenance.get("curves", BY_PIXEL[0]))):
             raise ValueError("curves are of something unknown")
         motion_from(provenance.get("motion"))
         slips_from(provenance.get("slips"))
-    except (KeyError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}
 

@@ -1,15 +1,15 @@
-"""Effects of a photo program that are no mix of nearby pixels: an oil painting, a mosaic, a zoom burst."""
+"""Effects of a photo program that are no mix of nearby pixels: an oil painting, a mosaic, a zoom burst, a median."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from relation_adapter.correction import LUMA, Values
 from relation_adapter.detail import box_mean
-from relation_adapter.units import Unit
+from relation_adapter.units import Unit, picture_of_strips, to_unit
 
 EXPOSURES = 12  # of a zoom burst
 
@@ -25,6 +25,12 @@ def calmest(source: Unit, reach: int) -> Unit:
     squares = np.stack([means[down : down + height, across : across + width] for down, across in corners])
     calm = (squares[..., 4] - np.square(squares[..., 3])).argmin(axis=0)
     return np.take_along_axis(squares[..., :3], calm[None, ..., None], axis=0)[0].astype(np.float32)
+
+
+def ranked(source: Unit, side: int, share: float) -> Unit:
+    """Each colour becomes the one in a square around, side px, that this share of them is under; 0.5: the median."""
+    image, rank = picture_of_strips(iter([source])), round(share * (side * side - 1))
+    return to_unit(image.filter(ImageFilter.RankFilter(side, rank)))
 
 
 def mosaic(source: Unit, across: int) -> Unit:

@@ -3,29 +3,34 @@
 A source's colours (grey, sepia, contrast, a negative, a tint, swapped channels), its blurs (blur, sharpen), the pixels
 around it or in a line through it (any small filter of a photo program, a smear, colour fringes), the luma around it (a
 relief), its contours, itself times its blur (a glow), or itself with weights that depend on the place (a vignette, a
-veil, a strip in focus); and the colours of an effect (an oil painting, a mosaic, a zoom burst).
+veil, a strip in focus); and the colours of an effect (an oil painting, a mosaic, a zoom burst, a median).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
 from relation_adapter.correction import LUMA, Mask, Values
 from relation_adapter.exact.blurs import blurred
-from relation_adapter.exact.effects import burst, calmest, mosaic
+from relation_adapter.exact.effects import burst, calmest, mosaic, ranked
 from relation_adapter.units import Unit
 
 SIGMAS = (0.5, 1.0, 1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # px; blurs between them are mixes of them
 REACH = 2  # px, of a filter of single pixels
 RELIEF_REACH = 4  # px, of one of luma alone
 LINE_REACH = 10  # px, of a filter in a line
+CLOSE = SIGMAS[:6]  # of those that count pixels of large pictures: wider ones are seen in small ones, too
 FOCUS = (1.2, 2.5, 4.5, 8.0)  # px, blurs of a strip that is sharp and what is not
 CALM = (1, 2, 3, 4, 5, 6)  # px, reach of an oil painting
 BLOCKS = range(4, 41)  # of a mosaic, across the short side
+RANKS = {"darkest": 0.0, "median": 0.5, "lightest": 1.0}
+SQUARES = (3, 5, 7, 9)  # px, that they are of
 KNOTS = 33  # of weights that depend on the place, from the middle to the corner or from side to side
 
 
@@ -40,9 +45,9 @@ def _stacked(shown: Sequence[Unit]) -> Values:
     return np.stack(shown, axis=-1).reshape(-1, 3, len(shown))
 
 
-def _blurs(source: Unit) -> Values:
+def _blurs(source: Unit, sigmas: Sequence[float] = SIGMAS) -> Values:
     """1, a colour and its blurs."""
-    return _stacked([np.ones_like(source), source, *(blurred(source, sigma) for sigma in SIGMAS)])
+    return _stacked([np.ones_like(source), source, *(blurred(source, sigma) for sigma in sigmas)])
 
 
 def _around(source: Unit) -> Values:
@@ -97,6 +102,7 @@ class Family:
 
     together: all colours alike. most: share of the error of doing nothing, that an edit of this family may leave; the
     more numbers, the better any pair is told a little. every: of how many pixels one is enough to fit many numbers.
+    reach: px, how far what is mixed comes from, where it counts pixels.
     way: from the middle to a corner (ring), down or across, where what is mixed has weights at KNOTS places along it;
     then bends cost. rim: px, where programs differ in what they do. lasting: what shows the effect shows it again as it
     is.
@@ -108,22 +114,23 @@ class Family:
     every: int = 1
     way: str = ""
     rim: int = 0
+    reach: int = 0
     lasting: bool = False
 
 
-def _effect(effect: Callable[..., Unit], *how: float, most: float, rim: int = 0, lasting: bool = False) -> Family:
+def _effect(effect: Callable[..., Unit], *how: float, most: float, **more: Any) -> Family:
     """The colours that an effect leaves."""
-    return Family(lambda source: _colours(effect(source, *how)), False, most, rim=rim, lasting=lasting)
+    return Family(lambda source: _colours(effect(source, *how)), False, most, **more)
 
 
 FAMILIES = {
     "colours": Family(_colours, False, 1.0),
     "blurs": Family(_blurs, True, 1.0),
-    "around": Family(_around, True, 0.001, rim=REACH),
-    "relief": Family(_relief, False, 0.001, every=3, rim=RELIEF_REACH),
-    "row": Family(partial(_in_line, down=0, across=1), False, 0.002, rim=LINE_REACH),
-    "column": Family(partial(_in_line, down=1, across=0), False, 0.002, rim=LINE_REACH),
-    "contours": Family(_contours, False, 0.004),
+    "around": Family(_around, True, 0.001, rim=REACH, reach=REACH),
+    "relief": Family(_relief, False, 0.001, every=3, rim=RELIEF_REACH, reach=RELIEF_REACH),
+    "row": Family(partial(_in_line, down=0, across=1), False, 0.002, rim=LINE_REACH, reach=LINE_REACH),
+    "column": Family(partial(_in_line, down=1, across=0), False, 0.002, rim=LINE_REACH, reach=LINE_REACH),
+    "contours": Family(_contours, False, 0.004, reach=math.ceil(4 * SIGMAS[4]) + 1),
     **{f"glow {sigma}": Family(partial(_glow, sigma=sigma), True, 0.001) for sigma in SIGMAS[2:]},
     "ring": Family(_levels, False, 0.004, way="ring"),
     "down": Family(_levels, False, 0.004, way="down"),
@@ -131,9 +138,18 @@ FAMILIES = {
     "focus": Family(_focus, True, 0.04, every=3, way="down"),
     **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
     **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
+    "close blurs": Family(partial(_blurs, sigmas=CLOSE), True, 0.01, reach=math.ceil(4 * CLOSE[-1])),
+    **{
+        f"{rank} {side}": _effect(ranked, side, share, most=0.01, reach=side // 2)
+        for rank, share in RANKS.items()
+        for side in SQUARES
+    },
 }
 PLAIN = ("colours", "blurs")  # so few numbers that what they say of one pair holds for others
-OTHERS = tuple(name for name in FAMILIES if name not in PLAIN)
+RANKED = tuple(f"{rank} {side}" for rank in RANKS for side in SQUARES)
+FILTERS = ("around", "close blurs", "row", "column", *RANKED, "relief", "contours")  # count pixels, the likeliest first
+FINE = ("close blurs", *RANKED)  # only where those are the pair's own
+OTHERS = tuple(name for name in FAMILIES if name not in (*PLAIN, *FINE))
 
 
 @lru_cache(maxsize=64)

@@ -32,7 +32,7 @@ def fit_linear(known: Sequence[Known], sampled: Sequence[Known] = ()) -> tuple[C
     That is the error in blocks of the pictures which the fit has not seen. sampled: the same pictures, of single pixels
     of larger ones, whose means no longer follow a mix that was clipped; known, of means, has less noise.
     """
-    ways = [(name, _fitted(each, family_of(name))) for name in PLAIN for each in (known, sampled) if each]
+    ways = [(name, fitted(each, family_of(name))) for name in PLAIN for each in (known, sampled) if each]
     colours, blurs = (min((fit for name, fit in ways if name == one), key=lambda fit: fit[1]) for one in PLAIN)
     if colours[1] > SIMPLER * blurs[1]:
         return blurs[0].astype(np.float32), "blurs", blurs[1]
@@ -47,12 +47,18 @@ def fit_other(known: Sequence[Known], enough: float) -> tuple[Coefficients, str,
     found = {}
     for name in OTHERS if bursting is None else (*OTHERS, f"burst {' '.join(map(str, bursting))}"):
         limit = min(enough, family_of(name).most * nothing)
-        if _lasting(known, name) < limit and _fitted(known, family_of(name), GLANCE)[1] < HOPEFUL * limit:
-            fitted, error = _fitted(known, family_of(name), family_of(name).every)
-            coefficients = fitted.astype(np.float32)
-            if error < limit and _whole_error(known, coefficients, name) < RIM * nothing:
-                found[name] = coefficients, name, error
+        told = fit_family(known, family_of(name), limit) if _lasting(known, name) < limit else None
+        if told is not None and _whole_error(known, told[0], name) < RIM * nothing:
+            found[name] = told[0], name, told[1]
     return min(found.values(), key=lambda one: one[2], default=None)
+
+
+def fit_family(known: Sequence[Known], family: Family, limit: float) -> tuple[Coefficients, float] | None:
+    """(F, 3) and the error, where that is less than the limit."""
+    if fitted(known, family, GLANCE)[1] >= HOPEFUL * limit:
+        return None
+    coefficients, error = fitted(known, family, family.every)
+    return (coefficients.astype(np.float32), error) if error < limit else None
 
 
 def mean_luma(source: Unit) -> float:
@@ -98,7 +104,7 @@ def _about_the_mean(coefficients: Coefficients, mean: float) -> Coefficients:
     return found
 
 
-def _fitted(known: Sequence[Known], family: Family, every: int = 1) -> tuple[Values, float]:
+def fitted(known: Sequence[Known], family: Family, every: int = 1) -> tuple[Values, float]:
     """(F, 3) of what is shown (N, 3, F) a pixel and colour, and the error; of one of how many pixels."""
     each = [_inside(one.target.shape[:2], family.rim) for one in known]
     for rows in each:

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from relation_adapter.correction import ROWS, Known, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import LEVELS
 from relation_adapter.exact.families import rows_of
-from relation_adapter.images import fit, resize, to_rgb
+from relation_adapter.images import Fit, fit, resize, to_rgb
 from relation_adapter.model.features import encode_pictures
 from relation_adapter.model.latents import pack
 from relation_adapter.model.velocity import Conditions, prepare, velocity
 from relation_adapter.pipeline.detail_kept import mean_strength
 from relation_adapter.pipeline.encoders import encode_texts
-from relation_adapter.pipeline.exact_edits import Exact, numbers, told_exactly
+from relation_adapter.pipeline.exact_edits import Exact, numbers
+from relation_adapter.pipeline.exact_told import told_exactly
 from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
@@ -66,26 +66,31 @@ def _known(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> list[Known]:
     return known
 
 
-def corrected(result: Unit, source: Image.Image, relations: Sequence[Weighted]) -> tuple[Unit, Exact]:
+def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Unit, Exact]:
     """A result (H, W, 3) in [0, 1] without what its relations know to be wrong, and what of it is known exactly.
 
-    source: as the model saw it. What one relation alone says exactly is done, and at half its strength half of it, at
-    twice more of it; what several do together, the model knows better.
+    fit: the source as the model saw it. What one relation alone says exactly is done, and at half its strength half of
+    it, at twice more of it; what several do together, the model knows better.
     """
     acting = [(one, strength) for one in relations if (strength := mean_strength(one))]
     alone = acting[0][0] if len(acting) == 1 else None
-    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), source)
-    total, plain = result, to_unit(source)
+    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), fit)
+    total, plain = result, to_unit(fit.image)
     for one, strength in acting if exact.needs_result else ():
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
-    return exact.small(source, total), exact
+    return exact.small(fit.image, total), exact
 
 
 def check_correction(relation: Relation) -> None:
     """Raise WeightsError on one of another form."""
-    forms = {"correction": (1, ROWS, 3), "linear": (1, rows_of(relation.family), 3), "curves": (1, LEVELS, 6)}
+    forms = {
+        "correction": (1, ROWS, 3),
+        "linear": (1, rows_of(relation.family), 3),
+        "curves": (1, LEVELS, 6),
+        "filter": (1, rows_of(relation.filter_name), 3),
+    }
     for name, form in forms.items():
         found = getattr(relation, name)
         if found is not None and found.shape != form:

@@ -64,14 +64,14 @@ def output(
     if kind == "latent":
         return stacked(tokens)
     decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
-    mended = [corrected(one, item.fit.image, item.relations) for one, item in zip(decoded, items, strict=True)]
+    mended = [corrected(one, item.fit, item.relations) for one, item in zip(decoded, items, strict=True)]
     wanted = [
         Edited(
             one,
             replace(item.fit, image=exact.place(item.fit.image)),
             exact.place(detail_of[item.source]) if detail_of else None,
             combined_detail(item.relations),
-            exact.strips if exact.by_pixel else None,
+            exact.strips if exact.at_full_size else None,
         )
         for (one, exact), item in zip(mended, items, strict=True)
     ]

@@ -1,0 +1,237 @@
+"""What pairs say exactly, so that no model is needed: `exact/` tries the ways, the plainest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from statistics import fmean
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from relation_adapter.correction import Coefficients, Known
+from relation_adapter.editor import Pair
+from relation_adapter.exact.blocks import block_of, in_blocks
+from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
+from relation_adapter.exact.filters import ROUNDING, SURELY, fit_filter
+from relation_adapter.exact.jpeg import Jpeg, jpeg_of
+from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
+from relation_adapter.exact.motion import Motion, moved
+from relation_adapter.exact.motion_fit import motion_of
+from relation_adapter.exact.slips import Slips, slipped, slips_of
+from relation_adapter.exact.turns import TURNS, turn_of, turned
+from relation_adapter.images import resize, to_rgb
+from relation_adapter.relation import Relation
+from relation_adapter.units import picture_of_strips, to_unit
+
+EXACT = 0.3  # times the error that a correction leaves, at the most
+CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair is a little like one
+BLURRED = 0.012  # the same of curves of blurs, whose sigma is told nearly
+BETTER = 0.5  # times the error of a plainer edit, that another may have
+NOISE = 0.2  # of the error of doing nothing, that JPEG may be thought to have left
+STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
+BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
+MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
+
+
+@dataclass(frozen=True)
+class Told:
+    """What some pairs say exactly, and the mean square error of it in blocks that no fit has seen."""
+
+    error: float
+    linear: Coefficients | None = None
+    family: str = ""  # of linear
+    curves: Table | None = None
+    driver: str = ""  # of curves
+    turn: str = ""
+    motion: Motion | None = None
+    slips: Slips | None = None
+    block: float | None = None  # px, of the side of blocks
+    filter: Coefficients | None = None
+    filter_name: str = ""
+    own_side: int = 0  # px, of a square as large as the pairs that a block or filter was told of
+
+    def put(self, relation: Relation) -> Relation:
+        """The relation that keeps it."""
+        says = {
+            "linear": self.family,
+            "curves": self.driver,
+            "turn": self.turn,
+            "motion": None if self.motion is None else asdict(self.motion),
+            "slips": None if self.slips is None else self.slips.bands,
+            "block": self.block,
+            "filter": self.filter_name,
+            "own_side": self.own_side,
+        }
+        return replace(
+            relation,
+            linear=_kept(self.linear),
+            curves=_kept(self.curves),
+            filter=_kept(self.filter),
+            provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
+        )
+
+
+def _kept(found: Coefficients | None) -> Tensor | None:
+    return None if found is None else torch.from_numpy(found)[None]
+
+
+def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
+    """What pairs say exactly; None where they say nothing so.
+
+    known: the pairs as the model saw them. left: the mean square error that a corrected model leaves on them, of which
+    an exact edit has to leave much less. The plainest comes first, and what comes later has to be much better.
+    """
+    enough = EXACT * left
+    nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
+    jpegs = [jpeg_of(after) for _, after in pairs]
+    noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
+    surely, turn = max(ROUNDING, SURELY * nothing, noise), turn_of(known)
+    plain: tuple[Callable[[], Told | None], ...] = (
+        lambda: _plainly(known, pairs, left, nothing, noise, ""),
+        lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
+        lambda: _in_blocks(known, pairs, nothing),
+    )
+    others: tuple[Callable[[], Told | None], ...] = (
+        lambda: _otherwise(known, enough),
+        lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
+        lambda: _moving(known, min(enough, MOVED * nothing)),
+        lambda: _slid(known, min(enough, MOVED * nothing)),
+    )
+    best = _best(plain, None, surely)
+    filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
+    return _best(others, best, surely) if filtered is None else filtered
+
+
+def _best(ways: Sequence[Callable[[], Told | None]], best: Told | None, surely: float) -> Told | None:
+    for way in ways:
+        if best is not None and best.error < surely:
+            break
+        told = way()
+        if told is not None and (best is None or told.error < BETTER * best.error):
+            best = told
+    return best
+
+
+def _plainly(
+    known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float, noise: float, turn: str
+) -> Told | None:
+    """As a mix of colours or blurs, as curves, or as both, curves where they know the level; of the sources turned.
+
+    noise: what JPEG left in single pixels, which is in no error that is told here.
+    """
+    placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
+    sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
+    same = [one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True)]
+    linear, family, error = fit_linear(sampled) if noise else fit_linear(placed, [] if all(same) else sampled)
+    curves, driver, curved = fit_curves(sampled)
+    curving = curved < STRAIGHT * error
+    error, curved = max(0.0, error - noise), max(0.0, curved - noise)
+    told = Told(error, linear, family, turn=turn) if error < EXACT * left else None
+    if error < (ROUNDING if curving else max(ROUNDING, noise)) or curved > min(BETTER * error, left, CURVED * nothing):
+        return told
+    if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
+        return Told(curved, curves=curves, driver=driver, turn=turn)
+    return replace(told, error=curved, curves=curves, driver=driver)
+
+
+def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
+    """As a mix of something else."""
+    found = fit_other(known, enough)
+    return None if found is None else Told(linear=found[0], family=found[1], error=found[2])
+
+
+def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
+    """As a gradient map of blurred luma, or of what it tells."""
+    found = fit_blurred_curves(known, enough)
+    return None if found is None else Told(found[2], curves=found[0], driver=found[1])
+
+
+def _moving(known: Sequence[Known], enough: float) -> Told | None:
+    """As a motion, with or without a mix of colours or blurs."""
+    motion = motion_of(known)
+    return None if motion is None else _placed(known, enough, partial(moved, motion=motion), Told(0, motion=motion))
+
+
+def _slid(known: Sequence[Known], enough: float) -> Told | None:
+    """As bands that slid, the same in all pairs, with or without a mix."""
+    slips = slips_of(known[0].source, known[0].target)
+    return None if slips is None else _placed(known, enough, partial(slipped, slips=slips), Told(0, slips=slips))
+
+
+def _filtered(
+    known: Sequence[Known],
+    pairs: Sequence[Pair],
+    jpegs: Sequence[Jpeg | None],
+    nothing: float,
+    enough: float,
+    best: Told | None,
+) -> Told | None:
+    """The best so far with a filter of the pairs' own pixels, where that is much better than it."""
+    if (best is not None and (best.turn or best.block)) or any(before.size != after.size for before, after in pairs):
+        return None
+    seen = all(one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True))
+    share = float("inf")  # of the error of doing nothing, that the best so far leaves
+    if best is not None:
+        share = best.error / nothing if seen else _left_of_pixels(best, pairs, known, jpegs)
+    found = fit_filter(pairs, jpegs, fine=seen) if share > max(SURELY, ROUNDING / nothing) else None
+    if found is None or found[2] > BETTER * share or (seen and found[2] * nothing > enough):
+        return None
+    told = Told(found[2] * nothing) if best is None else best
+    error = min(told.error, found[2] * nothing)
+    return replace(told, error=error, filter=found[0], filter_name=found[1], own_side=_own_side(pairs))
+
+
+def _own_side(pairs: Sequence[Pair]) -> int:
+    return round(math.sqrt(min(math.prod(after.size) for _, after in pairs)))
+
+
+def _left_of_pixels(told: Told, pairs: Sequence[Pair], known: Sequence[Known], jpegs: Sequence[Jpeg | None]) -> float:
+    """The share of the error of doing nothing, that is left of single pixels; without end where others count, too."""
+    if told.family not in ("", "colours") or told.driver not in ("", *BY_PIXEL):
+        return float("inf")
+    left = nothing = 1e-9
+    for pair, one, jpeg in zip(pairs, known, jpegs, strict=True):
+        single = _sampled(*pair, "", one)
+        made = single.source if told.linear is None else linear_of(single.source, told.linear, told.family)
+        if told.curves is not None:
+            made = curves_of(single.source, made, told.curves, told.driver)
+        left += max(0.0, float(np.square(made - single.target).mean()) - (jpeg.noise if jpeg else 0.0))
+        nothing += float(np.square(single.source - single.target).mean())
+    return left / nothing
+
+
+def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) -> Told | None:
+    """As blocks that are told at the pairs' own size, with or without a mix."""
+    found = {block_of(after) for _, after in pairs}
+    block = found.pop()
+    if found or block is None:
+        return None
+    placed = [
+        replace(one, source=to_unit(resize(in_blocks(before, block), one.target.shape[1::-1])))
+        for one, (before, _) in zip(known, pairs, strict=True)
+    ]
+    linear, family, error = fit_linear(placed)
+    return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
+
+
+def _placed(
+    known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
+) -> Told | None:
+    """What is told of places, with the mix that is left once the sources are placed."""
+    pictures = [place(picture_of_strips(iter([one.source]))) for one in known]
+    placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
+    linear, family, error = fit_linear(placed)
+    return replace(told, linear=linear, family=family, error=error) if error < enough else None
+
+
+def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
+    """The same as known of a pair, of single pixels; as it is where before and after differ in size."""
+    size = known.target.shape[1::-1]
+    first, second = turned(to_rgb(before), turn), to_rgb(after)
+    how = Image.Resampling.NEAREST if first.size == second.size else None
+    return replace(known, source=to_unit(first.resize(size, how)), target=to_unit(second.resize(size, how)))
