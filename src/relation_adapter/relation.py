@@ -22,6 +22,8 @@ from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import BY_PIXEL, is_driver
 from relation_adapter.exact.families import family_of
+from relation_adapter.exact.frames import Frame, frame_from
+from relation_adapter.exact.levels import SET
 from relation_adapter.exact.motion import Motion, motion_from
 from relation_adapter.exact.slips import Slips, slips_from
 from relation_adapter.exact.turns import TURNS
@@ -77,8 +79,8 @@ class Relation:
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `turn`, `motion`, `slips`, `block` and `own_side`, see the properties. Without a `design` only the width of the
-    tokens is compared with the model's.
+    `turn`, `motion`, `slips`, `block`, `levels`, `frame` and `own_side`, see the properties. Without a `design` only
+    the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -121,13 +123,23 @@ class Relation:
         return float(self.provenance.get("block", 0))
 
     @property
+    def levels(self) -> str:
+        """How its own levels are set before its colours change, a name of `levels.SET`; "": they are not."""
+        return str(self.provenance.get("levels", ""))
+
+    @property
+    def frame(self) -> Frame | None:
+        """What is laid around a picture after its colours have changed; None: nothing."""
+        return frame_from(self.provenance.get("frame"))
+
+    @property
     def filter_name(self) -> str:
         """What its filter mixes, a name that `families.family_of` knows; "": it has none."""
         return str(self.provenance.get("filter", "")) if self.filter is not None else ""
 
     @property
     def own_side(self) -> int:
-        """Of a square as large as the pictures that its block or filter was told of, px; 0: it has neither."""
+        """Of a square as large as the pair, whose pixels its block, frame or filter counts, px; 0: it has none."""
         return int(self.provenance.get("own_side", 0))
 
     @property
@@ -288,6 +300,9 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             raise ValueError("curves are of something unknown")
         motion_from(provenance.get("motion"))
         slips_from(provenance.get("slips"))
+        frame_from(provenance.get("frame"))
+        if provenance.get("levels", "") not in ("", *SET):
+            raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its provenance is damaged ({reason(error)}); encode the pair again") from error
     return provenance | {"design": metadata.get("design", "")}

@@ -14,11 +14,12 @@ from torch import Tensor
 from relation_adapter.exact.blocks import in_blocks
 from relation_adapter.exact.curves import BY_PIXEL, curves_of
 from relation_adapter.exact.families import family_of
+from relation_adapter.exact.levels import SET
 from relation_adapter.exact.linear import linear_of, mean_luma
 from relation_adapter.exact.motion import moved
 from relation_adapter.exact.slips import slipped
 from relation_adapter.exact.turns import SIDEWAYS, turned
-from relation_adapter.images import Fit, to_rgb
+from relation_adapter.images import Fit, Size, to_rgb
 from relation_adapter.relation import Relation
 from relation_adapter.units import STRIP_PIXELS, Unit, to_unit
 
@@ -33,19 +34,19 @@ class Exact:
     strength: float = 1.0
     mean: float = 0.0  # luma of the whole source
     filtered: bool = False  # by the relation's filter, in place of what else it says
-    block: float = 0.0  # of a square as large as the source, the share that a block's side is of its side
+    pixel: float = 0.0  # of the pair, in sides of a square as large as the source
     shrunk: bool = False  # whether the model saw the source smaller than it is
 
     @classmethod
     def of(cls, relation: Relation, strength: float, fit: Fit) -> Exact:
-        """None half turns a picture or cuts it into blocks, and none turns one on its side that is not square.
+        """None half turns, frames or pixelates a picture, and none turns one on its side that is not square.
 
-        Pixels of filters and blocks are those of the pair, where the source is of about the same size. Else blocks grow
-        with the source, and what the model sees of the edit is done in place of a filter, if that is exact, too.
+        Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
+        source, and what the model sees of the edit is done in place of a filter, if that is exact, too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
         fits = source.width == source.height or relation.turn not in SIDEWAYS
-        if not relation.is_exact or not fits or ((relation.turn or relation.block) and strength != 1):
+        if not relation.is_exact or not fits or ((relation.turn or relation.block or relation.frame) and strength != 1):
             return cls()
         side, own = math.sqrt(math.prod(fit.size)), max(1, relation.own_side)
         alike = 1 / ALIKE < side / own < ALIKE
@@ -54,7 +55,7 @@ class Exact:
             strength,
             mean_luma(to_unit(source)),
             filtered=relation.filter is not None and (alike or not told),
-            block=relation.block / (side if alike else own),
+            pixel=1 / (side if alike else own),
             shrunk=fit.crop(source).size != fit.size,
         )
 
@@ -80,8 +81,12 @@ class Exact:
             return moved(to_rgb(picture), self.relation.motion.part(self.strength))
         if self.relation.slips is not None:
             return slipped(to_rgb(picture), self.relation.slips.part(self.strength))
-        if self.block:
-            return in_blocks(picture, self.block * math.sqrt(math.prod(picture.size)))
+        if self.relation.levels:
+            return Image.blend(to_rgb(picture), SET[self.relation.levels](to_rgb(picture)), self.strength)
+        if self.relation.frame is not None:
+            return self.relation.frame.times(self._scale(picture.size)).place(picture)
+        if self.relation.block:
+            return in_blocks(picture, self.relation.block * self._scale(picture.size))
         return turned(picture, self.relation.turn)
 
     def small(self, source: Image.Image, result: Unit) -> Unit:
@@ -90,7 +95,7 @@ class Exact:
             return result
         if self.filtered and not self.shrunk:
             return self._filtered(to_unit(source))
-        return self._edited(to_unit(self.place(source)), result)
+        return self._edited(to_unit(self.place(source)), result, 0, source.height)
 
     def strips(self, source: Image.Image, results: Iterator[Unit]) -> Iterator[Unit]:
         """The edit of a placed source of any size, in strips from top to bottom. results: of the model, strips too."""
@@ -102,13 +107,13 @@ class Exact:
             for top in range(0, source.height, rows):
                 first, last = max(0, top - reach), min(top + rows + reach, source.height)
                 strip = to_unit(source.crop((0, first, source.width, last)))
-                made = self._filtered(strip) if self.filtered else self._edited(strip, strip)
+                made = self._filtered(strip) if self.filtered else self._edited(strip, strip, first, source.height)
                 yield made[top - first :][:rows]
             return
         top = 0
         for result in results:
             bottom = top + len(result)
-            yield self._edited(to_unit(source.crop((0, top, source.width, bottom))), result)
+            yield self._edited(to_unit(source.crop((0, top, source.width, bottom))), result, top, source.height)
             top = bottom
 
     def _filtered(self, source: Unit) -> Unit:
@@ -116,8 +121,11 @@ class Exact:
         made = linear_of(source, numbers(self.relation.filter), self.relation.filter_name)
         return (source + np.float32(self.strength) * (made - source)).clip(0, 1)
 
-    def _edited(self, placed: Unit, result: Unit) -> Unit:
-        """In [0, 1], at any strength. result: for levels that no curve knows, where no linear edit does either."""
+    def _edited(self, placed: Unit, result: Unit, first: int, height: int) -> Unit:
+        """Some rows of a picture of that height, from the first on, in [0, 1], at any strength.
+
+        result: for levels that no curve knows, where no linear edit does either.
+        """
         assert self.relation is not None
         if self.relation.linear is not None:
             made = linear_of(placed, numbers(self.relation.linear), self.relation.family, self.mean)
@@ -125,7 +133,14 @@ class Exact:
         if self.relation.curves is not None:
             table, driver = numbers(self.relation.curves), self.relation.driver
             result = curves_of(placed, result, table, driver, self.strength)
-        return result.clip(0, 1)
+        result = result.clip(0, 1)
+        if self.relation.frame is None:
+            return result
+        return self.relation.frame.times(self._scale((result.shape[1], height))).lay(result, first, height)
+
+    def _scale(self, size: Size) -> float:
+        """How many pixels of a picture of that size one of the pair's is."""
+        return self.pixel * math.sqrt(math.prod(size))
 
 
 def numbers(kept: Tensor) -> npt.NDArray[np.float32]:

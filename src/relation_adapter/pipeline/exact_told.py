@@ -17,8 +17,11 @@ from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
 from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
+from relation_adapter.exact.families import rows_of
 from relation_adapter.exact.filters import ROUNDING, SURELY, fit_filter
+from relation_adapter.exact.frames import Frame, frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
+from relation_adapter.exact.levels import levels_of
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
@@ -35,6 +38,7 @@ BETTER = 0.5  # times the error of a plainer edit, that another may have
 NOISE = 0.2  # of the error of doing nothing, that JPEG may be thought to have left
 STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
+SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
 
 
@@ -51,9 +55,11 @@ class Told:
     motion: Motion | None = None
     slips: Slips | None = None
     block: float | None = None  # px, of the side of blocks
+    levels: str = ""
+    frame: Frame | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
-    own_side: int = 0  # px, of a square as large as the pairs that a block or filter was told of
+    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
 
     def put(self, relation: Relation) -> Relation:
         """The relation that keeps it."""
@@ -64,6 +70,8 @@ class Told:
             "motion": None if self.motion is None else asdict(self.motion),
             "slips": None if self.slips is None else self.slips.bands,
             "block": self.block,
+            "levels": self.levels,
+            "frame": None if self.frame is None else asdict(self.frame),
             "filter": self.filter_name,
             "own_side": self.own_side,
         }
@@ -92,9 +100,11 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
     surely, turn = max(ROUNDING, SURELY * nothing, noise), turn_of(known)
     plain: tuple[Callable[[], Told | None], ...] = (
+        lambda: _by_its_levels(pairs, noise),
         lambda: _plainly(known, pairs, left, nothing, noise, ""),
         lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
+        lambda: _framed(known, pairs, nothing, noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
         lambda: _otherwise(known, enough),
@@ -104,7 +114,10 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     )
     best = _best(plain, None, surely)
     filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
-    return _best(others, best, surely) if filtered is None else filtered
+    if filtered is not None and filtered.error < SURE * nothing:
+        return filtered
+    best = _best(others, best, surely)
+    return best if filtered is None or (best is not None and best.error < filtered.error) else filtered
 
 
 def _best(ways: Sequence[Callable[[], Told | None]], best: Told | None, surely: float) -> Told | None:
@@ -172,7 +185,8 @@ def _filtered(
     best: Told | None,
 ) -> Told | None:
     """The best so far with a filter of the pairs' own pixels, where that is much better than it."""
-    if (best is not None and (best.turn or best.block)) or any(before.size != after.size for before, after in pairs):
+    placed = best is not None and (best.turn or best.block or best.frame or best.levels)
+    if placed or any(before.size != after.size for before, after in pairs):
         return None
     seen = all(one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True))
     share = float("inf")  # of the error of doing nothing, that the best so far leaves
@@ -217,6 +231,29 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
     ]
     linear, family, error = fit_linear(placed)
     return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
+
+
+def _by_its_levels(pairs: Sequence[Pair], noise: float) -> Told | None:
+    """As levels that are set by a picture's own; its colours then stay as they are."""
+    levels = levels_of(pairs, noise)
+    same = np.zeros((rows_of("colours"), 3), np.float32)
+    same[1:4] = np.eye(3)
+    return Told(0.0, same, "colours", levels=levels) if levels else None
+
+
+def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
+    """As a frame around an edit that is told plainly."""
+    frame = frame_of(*pairs[0]) if len(pairs) == 1 and pairs[0][0].size == pairs[0][1].size else None
+    if frame is None:
+        return None
+    for tried in (frame, replace(frame, shrunk=True)):
+        inside = inside_of(tried, *pairs[0])
+        size = known[0].target.shape[1::-1]
+        source, target = (to_unit(resize(one, size)) for one in inside)
+        told = _plainly([Known(source, source, target)], [inside], float("inf"), nothing, noise, "")
+        if told is not None and told.error < MOVED * nothing:
+            return replace(told, frame=tried, own_side=_own_side(pairs))
+    return None
 
 
 def _placed(
