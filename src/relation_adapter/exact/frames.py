@@ -80,7 +80,11 @@ def inside_of(frame: Frame, before: Image.Image, after: Image.Image) -> tuple[Im
 
 def _widths(picture: Image.Image) -> tuple[int, int, int, int]:
     """Of a border of the colour of the corner: left, top, right, bottom, px."""
-    pixels = np.asarray(to_rgb(picture)).astype(np.int16)
+    rgb = to_rgb(picture)
+    corners = np.array([rgb.getpixel((x, y)) for x in (0, rgb.width - 1) for y in (0, rgb.height - 1)])
+    if np.ptp(corners, axis=0).max() > ALIKE:
+        return 0, 0, 0, 0
+    pixels = np.asarray(rgb).astype(np.int16)
     near = np.abs(pixels - pixels[0, 0]).max(axis=2) <= ALIKE
     columns, rows = near.mean(axis=0) >= NEARLY, near.mean(axis=1) >= NEARLY
     left, top, right, bottom = (_first(~line) for line in (columns, rows, columns[::-1], rows[::-1]))

@@ -223,7 +223,7 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
     """As blocks that are told at the pairs' own size, with or without a mix."""
     found = {block_of(after) for _, after in pairs}
     block = found.pop()
-    if found or block is None:
+    if found or block is None or any(before.size != after.size for before, after in pairs):
         return None
     placed = [
         replace(one, source=to_unit(resize(in_blocks(before, block), one.target.shape[1::-1])))
