@@ -198,7 +198,8 @@ def test_mini_does_exactly_what_the_pair_says_exactly() -> None:
 def test_twice_a_strength_stays_in_its_range() -> None:
     pipe = mini()
     for edit in (lambda image: ImageEnhance.Contrast(image).enhance(1.6), lambda image: ImageOps.posterize(image, 1)):
-        read = pipe.encode_relation([(crop(0, 0), edit(crop(0, 0)))])
+        pairs = [(one, edit(one)) for one in (crop(0, 0), crop(96, 96))]  # together they have all levels
+        read = pipe.encode_relation(pairs)
         made = to_unit(edit(natural(192)))
         wanted = (2 * made - to_unit(natural(192))).clip(0, 1)
         twice = pipe(image=natural(192), relation=read, strength=2.0, seed=0, output_type="np").images[0]

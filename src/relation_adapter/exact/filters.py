@@ -28,7 +28,8 @@ NEAREST = "around"  # the family that explains something of what any filter does
 WORTH = 0.5  # of the error of doing nothing, that it may leave
 MOST = 0.02  # of the error of doing nothing, that a filter may leave
 ON_THE_WHOLE = 0.1  # of it, on the whole
-OF_JPEGS = 0.25  # in place of MOST
+OF_JPEGS = 0.25  # in place of MOST, for LIKELY ones
+LIKELY = (NEAREST, *FINE)
 ONCE_SAVED = 0.8  # times the error before it is saved like the target, that a filter has afterwards
 ROUNDING = (0.5 / 255) ** 2  # of bytes
 SURELY = 0.001  # of the error of doing nothing: with less, nothing else is tried
@@ -75,7 +76,7 @@ def _told_of_jpegs(
     coefficients = fitted(parts, family, family.every)[0].astype(np.float32)
     made = [linear_of(one.source, coefficients, name) for one in parts]
     error = _off(_saved(made, jpegs), parts, family.rim)
-    likely = error < min(OF_JPEGS * nothing, ONCE_SAVED * _off(made, parts, family.rim))
+    likely = error < min(OF_JPEGS * nothing, ONCE_SAVED * _off(made, parts, family.rim)) and name in LIKELY
     return (coefficients, error) if likely or error < MOST * nothing + ROUNDING else None
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from relation_adapter.images import to_rgb
 
 GRID = 16  # px, of the blocks of a JPEG with its colours
-SIDE = 256  # px, that are looked at
+SIDE = 256  # px, that are looked at, in the middle
 QUALITIES = (75, 80, 85, 90, 95)
 CHROMAS = {0: 1.2, 2: 3.0}  # colours of whole and of half size, and what is lost at first, times what is lost elsewhere
 APART = (5, 3)  # px; from there on JPEG's blocks and colours lie elsewhere
-AGAIN = 0.3  # of what is lost from there on, that a picture loses which was such a JPEG before
+AGAIN = 0.5  # of what is lost from there on, that a picture loses which was such a JPEG before
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ def jpeg_of(picture: Image.Image) -> Jpeg | None:
     width, height = (min(SIDE, side) // GRID * GRID for side in picture.size)
     if not width or not height:
         return None
-    here = to_rgb(picture.crop((0, 0, width, height)))
+    left, top = ((side - part) // 2 // GRID * GRID for side, part in zip(picture.size, (width, height), strict=True))
+    here = to_rgb(picture.crop((left, top, left + width, top + height)))
     there = here.crop((*APART, width, height))
     losses = {how: (_loss(here, *how), _loss(there, *how)) for how in itertools.product(QUALITIES, CHROMAS)}
     how, (same, other) = min(losses.items(), key=lambda one: one[1][0] / (one[1][1] + 1e-9))

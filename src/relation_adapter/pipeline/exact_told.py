@@ -18,7 +18,7 @@ from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
 from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.families import rows_of
-from relation_adapter.exact.filters import ROUNDING, SURELY, fit_filter
+from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
 from relation_adapter.exact.frames import Frame, frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
 from relation_adapter.exact.levels import levels_of
@@ -140,12 +140,18 @@ def _plainly(
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
     same = [one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True)]
-    linear, family, error = fit_linear(sampled) if noise else fit_linear(placed, [] if all(same) else sampled)
+    linear, family, error = fit_linear(placed, [] if all(same) else sampled)
     curves, driver, curved = fit_curves(sampled)
-    curving = curved < STRAIGHT * error
-    error, curved = max(0.0, error - noise), max(0.0, curved - noise)
+    if noise:
+        mixed = fit_linear(sampled)
+        curving = curved < STRAIGHT * mixed[2]
+        noise = min(noise, mixed[2], curved)  # it is in both
+        if error >= EXACT * left and mixed[2] - noise < error:  # means of pixels lose what was clipped
+            linear, family, error = *mixed[:2], mixed[2] - noise
+        curved -= noise
     told = Told(error, linear, family, turn=turn) if error < EXACT * left else None
-    if error < (ROUNDING if curving else max(ROUNDING, noise)) or curved > min(BETTER * error, left, CURVED * nothing):
+    sure = told is not None and error < (ROUNDING if noise and curving else max(ROUNDING, noise))
+    if sure or curved > min(BETTER * error, left, CURVED * nothing) + noise:
         return told
     if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
         return Told(curved, curves=curves, driver=driver, turn=turn)
@@ -192,7 +198,8 @@ def _filtered(
     share = float("inf")  # of the error of doing nothing, that the best so far leaves
     if best is not None:
         share = best.error / nothing if seen else _left_of_pixels(best, pairs, known, jpegs)
-    found = fit_filter(pairs, jpegs, fine=seen) if share > max(SURELY, ROUNDING / nothing) else None
+    least = OF_JPEGS if any(jpegs) and best is not None else max(SURELY, ROUNDING / nothing)
+    found = fit_filter(pairs, jpegs, fine=seen) if share > least else None
     if found is None or found[2] > BETTER * share or (seen and found[2] * nothing > enough):
         return None
     told = Told(found[2] * nothing) if best is None else best
