@@ -85,7 +85,7 @@ def test_detail_goes_as_the_pair_shows(tmp_path: Path) -> None:
     for parameter in pipe.transformer.proj_out.parameters():
         parameter.data.zero_()
     read = pipe.encode_relation([(large, large.filter(ImageFilter.GaussianBlur(8)))])
-    soft = replace(read, correction=None, linear=None)
+    soft = replace(read, correction=None, linear=None, filter=None)
     assert soft.detail and max(soft.detail) < 0.5 and pipe.encode_relation([(large, large)]).detail == []
     soft.save(tmp_path / "soft.safetensors")
     assert Relation.load(tmp_path / "soft.safetensors").detail == soft.detail
