@@ -75,8 +75,9 @@ def _told_of_jpegs(
         return None
     coefficients = fitted(parts, family, family.every)[0].astype(np.float32)
     made = [linear_of(one.source, coefficients, name) for one in parts]
-    error = _off(_saved(made, jpegs), parts, family.rim)
-    likely = error < min(OF_JPEGS * nothing, ONCE_SAVED * _off(made, parts, family.rim)) and name in LIKELY
+    saved, before = (_off(each, parts, family.rim) for each in (_saved(made, jpegs), made))
+    likely = saved < min(OF_JPEGS * nothing, ONCE_SAVED * before) and name in LIKELY
+    error = min(saved, before)  # what only looks like a JPEG is one of the few that saving takes farther away
     return (coefficients, error) if likely or error < MOST * nothing + ROUNDING else None
 
 
