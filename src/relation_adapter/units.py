@@ -20,6 +20,11 @@ def to_unit(image: Image.Image) -> Unit:
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
+def from_unit(unit: Unit) -> Image.Image:
+    """(H, W, 3) in [0, 1] as an RGB picture of 8 bits."""
+    return Image.fromarray(np.rint(unit * 255).astype(np.uint8))
+
+
 def resized_strips(values: Unit, size: Size) -> Iterator[Unit]:
     """`images.resize` of (H, W, 3) in [0, 1] without rounding to 8 bits, in strips from top to bottom."""
     width, height = size

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from relation_adapter.baselines import Choices
 from relation_adapter.editor import EditRequest, EditResult, Pair
 from relation_adapter.images import fit_size, resize, to_rgb
-from relation_adapter.units import picture_of_strips, to_unit
+from relation_adapter.units import from_unit, to_unit
 
 Plane = NDArray[np.float32]  # (H, W, C)
 Points = NDArray[np.intp]  # (N, 2) of y, x
@@ -67,7 +67,7 @@ class ImageAnalogies:
         size = fit_size(*source.size, long_side=min(self.long_side, max(source.size)), multiple=1)
         before, after = _side_by_side(request.pairs, self.long_side)
         made = self._colours(before, after, to_unit(resize(source, size)))
-        picture = picture_of_strips(iter([made.clip(0, 1)]))
+        picture = from_unit(made.clip(0, 1))
         return EditResult(resize(picture, source.size), time.perf_counter() - start)
 
     def _colours(self, before: Plane, after: Plane, source: Plane) -> Plane:

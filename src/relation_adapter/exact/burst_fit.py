@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import optimize
 
 from relation_adapter.exact.effects import burst
-from relation_adapter.units import Unit, picture_of_strips, to_unit
+from relation_adapter.units import Unit, from_unit, to_unit
 
 SMALL = 32  # px, of what points and reaches are tried on
 POINTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
@@ -38,6 +38,6 @@ def _off(how: Sequence[float], source: Unit, target: Unit) -> float:
 
 
 def _shrunk(unit: Unit) -> Unit:
-    image = picture_of_strips(iter([unit]))
+    image = from_unit(unit)
     width, height = (round(SMALL * side / min(image.size)) for side in image.size)
     return to_unit(image.resize((width, height), Image.Resampling.BOX))

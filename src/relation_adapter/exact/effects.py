@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from relation_adapter.correction import LUMA, Values
 from relation_adapter.detail import box_mean
-from relation_adapter.units import Unit, picture_of_strips, to_unit
+from relation_adapter.units import Unit, from_unit, to_unit
 
 EXPOSURES = 12  # of a zoom burst
 
@@ -29,7 +29,7 @@ def calmest(source: Unit, reach: int) -> Unit:
 
 def ranked(source: Unit, side: int, share: float) -> Unit:
     """Each colour becomes the one in a square around, side px, that this share of them is under; 0.5: the median."""
-    image, rank = picture_of_strips(iter([source])), round(share * (side * side - 1))
+    image, rank = from_unit(source), round(share * (side * side - 1))
     return to_unit(image.filter(ImageFilter.RankFilter(side, rank)))
 
 

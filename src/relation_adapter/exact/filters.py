@@ -18,7 +18,7 @@ from relation_adapter.exact.families import FILTERS, FINE, Family, family_of
 from relation_adapter.exact.jpeg import GRID, Jpeg
 from relation_adapter.exact.linear import GLANCE, fit_family, fitted, linear_of
 from relation_adapter.images import Size, to_rgb
-from relation_adapter.units import Unit, picture_of_strips, to_unit
+from relation_adapter.units import Unit, from_unit, to_unit
 
 Box = tuple[int, int, int, int]
 
@@ -83,10 +83,7 @@ def _told_of_jpegs(
 
 def _saved(made: Sequence[Unit], jpegs: Sequence[Jpeg | None]) -> list[Unit]:
     """As the pictures of the pairs were, their noise with it."""
-    return [
-        one if jpeg is None else to_unit(jpeg.again(picture_of_strips(iter([one]))))
-        for one, jpeg in zip(made, jpegs, strict=True)
-    ]
+    return [one if jpeg is None else to_unit(jpeg.again(from_unit(one))) for one, jpeg in zip(made, jpegs, strict=True)]
 
 
 def _inside(name: str) -> Family:

@@ -59,7 +59,7 @@ class Frame:
 def frame_of(before: Image.Image, after: Image.Image) -> Frame | None:
     """The frame of a picture after, which it had not before: on all four sides. Not yet known is whether it shrank."""
     found, had = _widths(after), _widths(before)
-    if min(found) < 1 or all(map(np.array_equal, found, had)):
+    if min(found) < 1 or found == had:
         return None
     width, height = after.size
     left, top, right, bottom = found

@@ -69,9 +69,8 @@ class Exact:
         """Whether it is done so: as pixels are counted, or a pixel's own colours are all that counts."""
         if self.relation is None:
             return False
-        told = self.relation.linear is not None or self.relation.curves is not None
         alone = self.relation.family in ("", "colours") and self.relation.driver in ("", *BY_PIXEL)
-        return self.filtered or (told and alone)
+        return self.filtered or alone
 
     def place(self, picture: Image.Image) -> Image.Image:
         """The source with its pixels where the edit puts them, at any size."""

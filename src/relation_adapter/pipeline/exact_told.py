@@ -29,7 +29,7 @@ from relation_adapter.exact.slips import Slips, slipped, slips_of
 from relation_adapter.exact.turns import TURNS, turn_of, turned
 from relation_adapter.images import resize, to_rgb
 from relation_adapter.relation import Relation
-from relation_adapter.units import picture_of_strips, to_unit
+from relation_adapter.units import from_unit, to_unit
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
 CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair is a little like one
@@ -267,7 +267,7 @@ def _placed(
     known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
 ) -> Told | None:
     """What is told of places, with the mix that is left once the sources are placed."""
-    pictures = [place(picture_of_strips(iter([one.source]))) for one in known]
+    pictures = [place(from_unit(one.source)) for one in known]
     placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
     linear, family, error = fit_linear(placed)
     return replace(told, linear=linear, family=family, error=error) if error < enough else None

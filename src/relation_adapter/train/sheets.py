@@ -16,7 +16,7 @@ from relation_adapter.data.quad_pictures import PictureBatch
 from relation_adapter.data.schema import PICTURES
 from relation_adapter.model.components import Components
 from relation_adapter.model.latents import unpack
-from relation_adapter.units import picture_of_strips
+from relation_adapter.units import from_unit
 
 SHOWN = 16  # quads of a batch
 CELL = (128, 256)  # px, smallest and largest
@@ -69,7 +69,7 @@ def decoded(components: Components, latents: Tensor) -> Image.Image:
 def to_picture(tensor: Tensor) -> Image.Image:
     """(3, H, W) in [-1, 1] as a picture."""
     unit: Any = (tensor.float() * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    return picture_of_strips(iter([unit]))
+    return from_unit(unit)
 
 
 def _exemplar(components: Components, batch: Batch | FeatureBatch, one: Tensor) -> Image.Image | None:
