@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 from photos import PHOTOS, Row, mse
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from relation_adapter import RelationPipeline
 from relation_adapter.contact_sheet import contact_sheet
@@ -29,6 +29,15 @@ GRAIN = 25  # standard deviation of the noise, in 1/255
 def hue(image: Image.Image) -> Image.Image:
     turned, *others = image.convert("HSV").split()
     return Image.merge("HSV", [turned.point(lambda value: (value + 90) % 256), *others]).convert("RGB")
+
+
+def vivid(image: Image.Image) -> Image.Image:
+    hues, colourful, light = image.convert("HSV").split()
+    return Image.merge("HSV", [hues, colourful.point(lambda value: min(255, value * 8 // 5)), light]).convert("RGB")
+
+
+def bleached(image: Image.Image) -> Image.Image:
+    return ImageChops.overlay(image, image.convert("L").convert("RGB"))
 
 
 def pixels(image: Image.Image) -> Image.Image:
@@ -58,6 +67,8 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "solarize": lambda image: ImageOps.solarize(image, 128),
     "posterize": lambda image: ImageOps.posterize(image, 2),
     "hue": hue,
+    "saturation": vivid,
+    "bleach bypass": bleached,
     "mirror": ImageOps.mirror,
     "frame": framed,
     "blur": lambda image: image.filter(ImageFilter.GaussianBlur(image.width / 100)),

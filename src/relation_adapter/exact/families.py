@@ -3,7 +3,8 @@
 A source's colours (grey, sepia, contrast, a negative, a tint, swapped channels), its blurs (blur, sharpen), the pixels
 around it or in a line through it (any small filter of a photo program, a smear, colour fringes), the luma around it (a
 relief), its contours, itself times its blur (a glow), or itself with weights that depend on the place (a vignette, a
-veil, a strip in focus); and the colours of an effect (an oil painting, a mosaic, a zoom burst, a median).
+veil, a strip in focus); the colours of an effect (an oil painting, a mosaic, a zoom burst, a median); and a table from
+colour to colour.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from relation_adapter.correction import LUMA, Mask, Values
+from relation_adapter.exact import lattice
 from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.effects import burst, calmest, mosaic, ranked
 from relation_adapter.units import Unit
@@ -138,6 +140,7 @@ FAMILIES = {
     "focus": Family(_focus, True, 0.04, every=3, way="down"),
     **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
     **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
+    "lattice": Family(lattice.shown, False, 0.02),
     "close blurs": Family(partial(_blurs, sigmas=CLOSE), True, 0.01, reach=math.ceil(4 * CLOSE[-1])),
     **{
         f"{rank} {side}": _effect(ranked, side, share, most=0.01, reach=side // 2)
@@ -147,9 +150,10 @@ FAMILIES = {
 }
 PLAIN = ("colours", "blurs")  # so few numbers that what they say of one pair holds for others
 RANKED = tuple(f"{rank} {side}" for rank in RANKS for side in SQUARES)
+OF_A_PIXEL = ("", "colours", "lattice")  # what a pixel becomes is told by its own colour alone
 FILTERS = ("around", "close blurs", "row", "column", *RANKED, "relief", "contours")  # count pixels, the likeliest first
 FINE = ("close blurs", *RANKED)  # only where those are the pair's own
-OTHERS = tuple(name for name in FAMILIES if name not in (*PLAIN, *FINE))
+OTHERS = tuple(name for name in FAMILIES if name not in (*PLAIN, *FINE, "lattice"))
 
 
 @lru_cache(maxsize=64)

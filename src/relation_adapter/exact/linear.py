@@ -14,6 +14,7 @@ from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values,
 from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
+from relation_adapter.exact.lattice import lattice_of
 from relation_adapter.units import Unit
 
 RIDGE = 1e-7
@@ -71,6 +72,8 @@ def linear_of(source: Unit, coefficients: Coefficients, family: str, mean: float
     if family == "colours":
         mean = mean_luma(source) if mean is None else mean
         made = coefficients[0] + source @ coefficients[1:4] + np.float32(mean) * coefficients[4]
+    elif family == "lattice":
+        made = lattice_of(source, coefficients)
     else:
         made = np.einsum("ncf,fc->nc", numbers_of(source, family_of(family)), coefficients).reshape(source.shape)
     return made.clip(0, 1).astype(np.float32)

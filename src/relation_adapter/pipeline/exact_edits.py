@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relation_adapter.exact.blocks import in_blocks
 from relation_adapter.exact.curves import BY_PIXEL, curves_of
-from relation_adapter.exact.families import family_of
+from relation_adapter.exact.families import OF_A_PIXEL, family_of
 from relation_adapter.exact.levels import SET
 from relation_adapter.exact.linear import linear_of, mean_luma
 from relation_adapter.exact.motion import moved
@@ -69,7 +69,7 @@ class Exact:
         """Whether it is done so: as pixels are counted, or a pixel's own colours are all that counts."""
         if self.relation is None:
             return False
-        alone = self.relation.family in ("", "colours") and self.relation.driver in ("", *BY_PIXEL)
+        alone = self.relation.family in OF_A_PIXEL and self.relation.driver in ("", *BY_PIXEL)
         return self.filtered or alone
 
     def place(self, picture: Image.Image) -> Image.Image:

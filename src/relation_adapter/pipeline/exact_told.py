@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
@@ -17,10 +18,11 @@ from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
 from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
-from relation_adapter.exact.families import rows_of
+from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
 from relation_adapter.exact.frames import Frame, frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
+from relation_adapter.exact.lattice import changes_all, fit_lattice
 from relation_adapter.exact.levels import levels_of
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
@@ -36,6 +38,7 @@ CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair
 BLURRED = 0.012  # the same of curves of blurs, whose sigma is told nearly
 BETTER = 0.5  # times the error of a plainer edit, that another may have
 NOISE = 0.2  # of the error of doing nothing, that JPEG may be thought to have left
+LEFT_IN_MEANS = 0.25  # of JPEG's noise
 STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
@@ -105,6 +108,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
+        lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
         lambda: _otherwise(known, enough),
@@ -156,6 +160,15 @@ def _plainly(
     if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
         return Told(curved, curves=curves, driver=driver, turn=turn)
     return replace(told, error=curved, curves=curves, driver=driver)
+
+
+def _by_lattice(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
+    """As a table from colour to colour: of single pixels, or of means, which show less of what JPEG left."""
+    if not changes_all(known):
+        return None
+    sampled = [_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)]
+    table, error = min(map(fit_lattice, (sampled, known)), key=itemgetter(1))
+    return Told(error, table, "lattice") if error < enough else None
 
 
 def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
@@ -213,7 +226,7 @@ def _own_side(pairs: Sequence[Pair]) -> int:
 
 def _left_of_pixels(told: Told, pairs: Sequence[Pair], known: Sequence[Known], jpegs: Sequence[Jpeg | None]) -> float:
     """The share of the error of doing nothing, that is left of single pixels; without end where others count, too."""
-    if told.family not in ("", "colours") or told.driver not in ("", *BY_PIXEL):
+    if told.family not in OF_A_PIXEL or told.driver not in ("", *BY_PIXEL):
         return float("inf")
     left = nothing = 1e-9
     for pair, one, jpeg in zip(pairs, known, jpegs, strict=True):
