@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ class Bench:
     mixed: npt.NDArray[np.int64]
 
 
-def bench(folder: Path, per_task: int) -> Bench:
-    """The first `per_task` of the 30 quads of every task; drawn where the folder has none."""
-    kept = folder / f"quads-{per_task}"
+def bench(folder: Path, per_task: int, first: int = 0) -> Bench:
+    """`per_task` of the 30 quads of every task, from the first number on; drawn where the folder has none."""
+    kept = folder / f"quads-{name_of(per_task, first)}"
     if not (kept / "told.json").exists():
-        _draw(kept, replace(benchmark(), count=per_task))
+        _draw(kept, benchmark(first + per_task), first)
     told = json.loads((kept / "told.json").read_bytes())
     names = [entry["task"] for entry in told["quads"]]
     return Bench(
@@ -57,8 +57,13 @@ def bench(folder: Path, per_task: int) -> Bench:
     )
 
 
-def _draw(kept: Path, wanted: ProceduralSet) -> None:
-    items = wanted.items()
+def name_of(per_task: int, first: int) -> str:
+    """Of files about those quads."""
+    return f"{first}-{first + per_task - 1}" if first else str(per_task)
+
+
+def _draw(kept: Path, wanted: ProceduralSet, first: int) -> None:
+    items = [item for item in wanted.iter_items() if item.number >= first]
     pictures = np.zeros((len(items), 4, wanted.size, wanted.size, 3), np.uint8)
     others = np.zeros((len(items), OTHERS, wanted.size, wanted.size, 3), np.uint8)
     counts, reversible = [], []

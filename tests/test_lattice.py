@@ -52,6 +52,14 @@ def test_a_table_tells_colours_that_the_pair_lacks_from_those_near_them() -> Non
     assert off(lattice_of(other, table), other * other) < 0.05 * off(other, other * other)
 
 
+def test_a_pair_of_two_colours_says_no_more_than_they_do() -> None:
+    source = np.zeros((32, 32, 3), np.float32)
+    source[:16] = 0.05  # in one cell with black: no other cell has any colour
+    table, error = fit_lattice(known(source, 1 - source))
+    assert np.isfinite(table).all() and error < 1e-6
+    assert off(lattice_of(source, table), 1 - source) < 1e-6
+
+
 def test_the_corners_of_a_table_are_the_colours_they_stand_for() -> None:
     same = (np.indices((SIDE,) * 3).reshape(3, -1).T / (SIDE - 1)).astype(np.float32)
     source = np.random.default_rng(1).random((20, 30, 3), np.float32)

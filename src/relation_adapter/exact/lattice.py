@@ -114,8 +114,8 @@ def _sums(corners: Indices, weights: Values, targets: Values) -> tuple[Values, V
 
 
 def _solved(squares: Values, products: Values, plain: Values, count: int) -> Values:
-    """The table, as near to the plain one as pixels and bends let it."""
-    found: Values = plain + np.linalg.solve(squares + count * _costs(), products - squares @ plain)
+    """The table, as near to the plain one as pixels, if there are any, and bends let it."""
+    found: Values = plain + np.linalg.solve(squares + max(1, count) * _costs(), products - squares @ plain)
     return found
 
 

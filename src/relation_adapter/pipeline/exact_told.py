@@ -166,8 +166,10 @@ def _by_lattice(known: Sequence[Known], pairs: Sequence[Pair], enough: float) ->
     """As a table from colour to colour: of single pixels, or of means, which show less of what JPEG left."""
     if not changes_all(known):
         return None
-    sampled = [_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)]
-    table, error = min(map(fit_lattice, (sampled, known)), key=itemgetter(1))
+    ways = [known]
+    if any(one.target.shape[1::-1] != after.size for one, (_, after) in zip(known, pairs, strict=True)):
+        ways.append([_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)])
+    table, error = min(map(fit_lattice, ways), key=itemgetter(1))
     return Told(error, table, "lattice") if error < enough else None
 
 
