@@ -143,8 +143,7 @@ def _plainly(
     """
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
-    same = [one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True)]
-    linear, family, error = fit_linear(placed, [] if all(same) else sampled)
+    linear, family, error = fit_linear(placed, [] if _seen_as_they_are(known, pairs) else sampled)
     curves, driver, curved = fit_curves(sampled)
     if noise:
         mixed = fit_linear(sampled)
@@ -167,7 +166,7 @@ def _by_lattice(known: Sequence[Known], pairs: Sequence[Pair], enough: float) ->
     if not changes_all(known):
         return None
     ways = [known]
-    if any(one.target.shape[1::-1] != after.size for one, (_, after) in zip(known, pairs, strict=True)):
+    if not _seen_as_they_are(known, pairs):
         ways.append([_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)])
     table, error = min(map(fit_lattice, ways), key=itemgetter(1))
     return Told(error, table, "lattice") if error < enough else None
@@ -209,7 +208,7 @@ def _filtered(
     placed = best is not None and (best.turn or best.block or best.frame or best.levels)
     if placed or any(before.size != after.size for before, after in pairs):
         return None
-    seen = all(one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True))
+    seen = _seen_as_they_are(known, pairs)
     share = float("inf")  # of the error of doing nothing, that the best so far leaves
     if best is not None:
         share = best.error / nothing if seen else _left_of_pixels(best, pairs, known, jpegs)
@@ -220,6 +219,11 @@ def _filtered(
     told = Told(found[2] * nothing) if best is None else best
     error = min(told.error, found[2] * nothing)
     return replace(told, error=error, filter=found[0], filter_name=found[1], own_side=_own_side(pairs))
+
+
+def _seen_as_they_are(known: Sequence[Known], pairs: Sequence[Pair]) -> bool:
+    """Whether the model saw the pairs' own pixels."""
+    return all(one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True))
 
 
 def _own_side(pairs: Sequence[Pair]) -> int:
