@@ -11,6 +11,7 @@ from test_filters import Edit, as_jpeg, crop, edited, off, photo
 
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.correction import Known
+from relation_adapter.exact.families import family_of, numbers_of
 from relation_adapter.exact.lattice import CORNERS, SIDE, changes_all, fit_lattice, lattice_of
 from relation_adapter.units import Unit, to_unit
 
@@ -25,7 +26,7 @@ def bleached(image: Image.Image) -> Image.Image:
 
 
 def turned(colours: Unit) -> Unit:
-    """Half of the way from red over yellow to green and on, as a hue's turn: straight where the order is the same."""
+    """A hue's turn by a sixth: straight where the order of red, green and blue is the same."""
     low, high = colours.min(axis=-1, keepdims=True), colours.max(axis=-1, keepdims=True)
     return np.roll(low + high - colours, 1, axis=-1)
 
@@ -65,6 +66,7 @@ def test_the_corners_of_a_table_are_the_colours_they_stand_for() -> None:
     source = np.random.default_rng(1).random((20, 30, 3), np.float32)
     source[0, :4] = [[0, 0, 0], [1, 1, 1], [1, 0, 0], [0.5, 0.5, 1]]
     np.testing.assert_allclose(lattice_of(source, same), source, atol=1e-6)
+    np.testing.assert_allclose(numbers_of(source, family_of("lattice"))[:, 0] @ same, source.reshape(-1, 3), atol=1e-6)
 
 
 @pytest.mark.parametrize("shown", ["as it is", "as a JPEG"])
