@@ -32,6 +32,7 @@ LAYERS = (
         "units",
         "alignment",
         "correction",
+        "remainder",
         "exact",
         "detail",
         "overlap",

@@ -27,6 +27,7 @@ from relation_adapter.exact.levels import SET
 from relation_adapter.exact.motion import Motion, motion_from
 from relation_adapter.exact.slips import Slips, slips_from
 from relation_adapter.exact.turns import TURNS
+from relation_adapter.exact.warps import Warp, warp_from
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
 
@@ -46,6 +47,7 @@ _SHAPES = {
     "linear": 3,
     "curves": 3,
     "filter": 3,
+    "shown": 6,
 }  # in a file, and how many axes
 
 # What the tokens of a relation depend on; the rest of a design may change without making old relations wrong.
@@ -75,12 +77,13 @@ class Relation:
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
     linear: (1, numbers of its family, 3), the edit itself, where it is one that a few numbers say exactly; curves: (1,
     curves.LEVELS, 6), the same where it is one of curves; filter: (1, numbers of its family, 3), where it is one of the
-    single pixels of a picture at its own size, which the model sees little of.
+    single pixels of a picture at its own size, which the model sees little of. shown: (1, P, 3, H, W, 3) in [0, 1],
+    before, what is made of it, and after, as the model saw the pairs, where they say nothing exactly: see `remainder`.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `turn`, `motion`, `slips`, `block`, `levels`, `frame` and `own_side`, see the properties. Without a `design` only
-    the width of the tokens is compared with the model's.
+    `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame` and `own_side`, see the properties. Without a `design`
+    only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -91,6 +94,7 @@ class Relation:
     linear: Tensor | None = None
     curves: Tensor | None = None
     filter: Tensor | None = None
+    shown: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -156,6 +160,11 @@ class Relation:
     def slips(self) -> Slips | None:
         """How bands of it are slid before its colours change; None: they are not."""
         return slips_from(self.provenance.get("slips"))
+
+    @property
+    def warp(self) -> Warp | None:
+        """How its lines are moved, each its own way, before its colours change; None: they are not."""
+        return warp_from(self.provenance.get("warp"))
 
     def __repr__(self) -> str:
         return (
@@ -300,6 +309,7 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             raise ValueError("curves are of something unknown")
         motion_from(provenance.get("motion"))
         slips_from(provenance.get("slips"))
+        warp_from(provenance.get("warp"))
         frame_from(provenance.get("frame"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from relation_adapter.correction import ROWS, Known, correction_of, fit_correction
+from relation_adapter.correction import ROWS, Coefficients, Known, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import LEVELS
@@ -26,6 +26,7 @@ from relation_adapter.pipeline.exact_told import told_exactly
 from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
+from relation_adapter.remainder import carried
 from relation_adapter.units import Unit, to_unit
 
 
@@ -41,7 +42,17 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     told = told_exactly(known, pairs, (1 - share) * wrong)
     if told is not None:
         relation, share = told.put(relation), max(0.0, 1 - told.error / wrong)
+    else:
+        relation = replace(relation, shown=_shown(known, correction))
     return replace(relation, provenance={**relation.provenance, "corrected": round(share, 3)})
+
+
+def _shown(known: Sequence[Known], correction: Coefficients) -> torch.Tensor:
+    """(1, P, 3, H, W, 3): before, what is made of it, and after, of the pairs that have the size of the first."""
+    made = [(one.result + correction_of(one.result, one.source, correction)).clip(0, 1) for one in known]
+    each = [np.stack([one.source, result, one.target]) for one, result in zip(known, made, strict=True)]
+    alike = [one for one in each if one.shape == each[0].shape]
+    return torch.from_numpy(np.stack(alike)[None].astype(np.float16))
 
 
 @torch.no_grad()
@@ -80,7 +91,19 @@ def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Un
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
+    if alone is not None and alone.relation.shown is not None and exact.needs_result:
+        total = _with_remainder(total, plain, fit, alone.relation.shown, fmean(alone.strength))
     return exact.small(fit.image, total), exact
+
+
+def _with_remainder(result: Unit, source: Unit, fit: Fit, shown: torch.Tensor, strength: float) -> Unit:
+    """A corrected result with what the pairs show to be missing at the same places."""
+    left, top, right, bottom = fit.box
+    seen = np.s_[top:bottom, left:right]
+    more = [carried(one, source[seen], result[seen]) for one in numbers(shown)]
+    found = result.copy()
+    found[seen] += np.float32(strength) * np.mean(more, axis=0)
+    return found.clip(0, 1)
 
 
 def check_correction(relation: Relation) -> None:
@@ -97,3 +120,9 @@ def check_correction(relation: Relation) -> None:
             raise WeightsError(
                 f"{relation.name}: its {name} is {tuple(found.shape)}, not {form}; encode the pair again"
             )
+    shown = relation.shown
+    if shown is not None and (shown.shape[2] != 3 or shown.shape[5] != 3 or not (0 <= shown.min() <= shown.max() <= 1)):
+        raise WeightsError(
+            f"{relation.name}: its shown is {tuple(shown.shape)}, not pictures (1, P, 3, H, W, 3) in [0, 1]; "
+            "encode the pair again"
+        )

@@ -19,6 +19,7 @@ from relation_adapter.exact.linear import linear_of, mean_luma
 from relation_adapter.exact.motion import moved
 from relation_adapter.exact.slips import slipped
 from relation_adapter.exact.turns import SIDEWAYS, turned
+from relation_adapter.exact.warps import warped
 from relation_adapter.images import Fit, Size, to_rgb
 from relation_adapter.relation import Relation
 from relation_adapter.units import STRIP_PIXELS, Unit, to_unit
@@ -80,6 +81,8 @@ class Exact:
             return moved(to_rgb(picture), self.relation.motion.part(self.strength))
         if self.relation.slips is not None:
             return slipped(to_rgb(picture), self.relation.slips.part(self.strength))
+        if self.relation.warp is not None:
+            return warped(to_rgb(picture), self.relation.warp.part(self.strength))
         if self.relation.levels:
             return Image.blend(to_rgb(picture), SET[self.relation.levels](to_rgb(picture)), self.strength)
         if self.relation.frame is not None:

@@ -29,6 +29,8 @@ from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
 from relation_adapter.exact.turns import TURNS, turn_of, turned
+from relation_adapter.exact.warp_fit import warp_of
+from relation_adapter.exact.warps import Warp, warped
 from relation_adapter.images import resize, to_rgb
 from relation_adapter.relation import Relation
 from relation_adapter.units import from_unit, to_unit
@@ -43,6 +45,7 @@ STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
+BENT = 0.2  # the same of lines that moved, each its own way
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Told:
     turn: str = ""
     motion: Motion | None = None
     slips: Slips | None = None
+    warp: Warp | None = None
     block: float | None = None  # px, of the side of blocks
     levels: str = ""
     frame: Frame | None = None
@@ -72,6 +76,7 @@ class Told:
             "turn": self.turn,
             "motion": None if self.motion is None else asdict(self.motion),
             "slips": None if self.slips is None else self.slips.bands,
+            "warp": None if self.warp is None else asdict(self.warp),
             "block": self.block,
             "levels": self.levels,
             "frame": None if self.frame is None else asdict(self.frame),
@@ -115,6 +120,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
         lambda: _slid(known, min(enough, MOVED * nothing)),
+        lambda: _bent(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
     filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
@@ -194,6 +200,15 @@ def _slid(known: Sequence[Known], enough: float) -> Told | None:
     """As bands that slid, the same in all pairs, with or without a mix."""
     slips = slips_of(known[0].source, known[0].target)
     return None if slips is None else _placed(known, enough, partial(slipped, slips=slips), Told(0, slips=slips))
+
+
+def _bent(known: Sequence[Known], enough: float) -> Told | None:
+    """As lines that moved, the same in all pairs, with or without a mix."""
+    found = warp_of(known[0].source, known[0].target)
+    if found is None or found[1] > enough:
+        return None
+    told = _placed(known, enough, partial(warped, warp=found[0]), Told(0, warp=found[0]))
+    return None if told is None else replace(told, error=max(told.error, found[1]))
 
 
 def _filtered(
