@@ -24,6 +24,7 @@ from relation_adapter.units import Unit, from_unit, to_unit
 
 Lines = npt.NDArray[np.int64]
 
+CHANGED, WHERE = 2 / 255, 0.15  # luma that is another one, and the least share of a bent picture where it is
 SMALL = 48  # px, of what angles and points are tried on
 ANGLES = tuple(range(0, 180, 6))
 POINTS = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
@@ -46,10 +47,14 @@ FEWEST = 8  # pixels, to tell a line's light of
 def warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
     """What bends the source most like the target, and the mean square error in parts of lines that no fit has seen.
 
-    None where no way is likely, or where it is the light of the lines that does it, and not where they come from.
+    None where little has changed, where no way is likely, or where it is the light of the lines that does it and not
+    where they come from.
     """
     small = _shrunk(source), _shrunk(target)
-    nothing = float(np.square(small[0] - small[1]).mean())
+    change = np.abs(small[0] - small[1])
+    nothing = float(np.square(change).mean())
+    if (change > CHANGED).mean() < WHERE:
+        return None
     way, place = min(_tried(), key=lambda one: _least(*small, *one))
     if _least(*small, way, place) > LIKELY * nothing:
         return None
