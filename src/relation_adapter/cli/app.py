@@ -40,7 +40,11 @@ every name and shape is checked. The result is an --adapter, and opens faster.
 RELATION = """\
 Read what one or more pairs show and save it, to be used with `edit --relation`.
 
-  relation-adapter relation --pair before.jpg after.jpg -o look.safetensors"""
+  relation-adapter relation --pair before.jpg after.jpg -o look.safetensors
+
+A look, where a pixel's colour alone counts, can be written as a table that other programs read:
+
+  relation-adapter relation --pair before.jpg after.jpg -o look.cube"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -189,7 +193,9 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
 
 def _add_relation(relation: argparse.ArgumentParser) -> None:
     _add_pair(relation, required=True)
-    _add_output(relation, "FILE", "the relation file to write, ending in .safetensors")
+    _add_output(
+        relation, "FILE", "the relation file to write, ending in .safetensors; or in .cube, a look for other programs"
+    )
     relation.add_argument("--name", metavar="NAME", help="a name to keep in the file; default: the file's")
     _add_force(relation)
     _add_model(relation)

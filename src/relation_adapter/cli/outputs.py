@@ -50,10 +50,14 @@ def plan_outputs(sources: Sequence[Path], given: Sequence[Path], out: Path, is_f
     return [out / name for name in _names(sources)]
 
 
-def check_file(out: Path, what: str, force: bool) -> None:
-    """Refuse a file that is not called .safetensors, or that is there and may not be overwritten. Raises UsageError."""
-    if out.suffix.lower() != WEIGHTS_SUFFIX:
-        raise UsageError(f"--out {out}: {what} is a {WEIGHTS_SUFFIX} file; end the name in {WEIGHTS_SUFFIX}")
+def check_file(out: Path, what: str, force: bool, also: str = "") -> None:
+    """Refuse a file that is not called .safetensors, or that is there and may not be overwritten. Raises UsageError.
+
+    also: another suffix that may be.
+    """
+    if out.suffix.lower() not in (WEIGHTS_SUFFIX, also or WEIGHTS_SUFFIX):
+        ends = f"{WEIGHTS_SUFFIX} or {also}" if also else WEIGHTS_SUFFIX
+        raise UsageError(f"--out {out}: {what} is a {ends} file; end the name in {ends}")
     if out.is_dir() or (os.path.lexists(out) and not force):
         raise UsageError(f"{out}: there already; --force overwrites a file")
 
