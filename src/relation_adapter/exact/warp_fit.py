@@ -24,15 +24,17 @@ from relation_adapter.units import Unit, from_unit, to_unit
 
 Lines = npt.NDArray[np.int64]
 
-CHANGED, WHERE = 2 / 255, 0.15  # luma that is another one, and the least share of a bent picture where it is
 SMALL = 48  # px, of what angles and points are tried on
 ANGLES = tuple(range(0, 180, 6))
 POINTS = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
-FINELY = 40  # times an angle or a point is tried, to tell it exactly (Nelder and Mead, 1965)
+FARTHEST = 0.6  # short sides from the middle, of a point
+FINELY = 24  # times an angle or a point is tried, to tell it more exactly (Nelder and Mead, 1965)
+HOLDS = 1.05  # times the share that small pictures leave, what those of twice the size leave of a bend; else more
+ROUNDING = 0.005  # of the error of doing nothing, that does not count in that
 LIKELY = 0.5  # of the error of doing nothing, of which the likeliest way leaves less
 FINER = 2  # lines of the source, or places on a line that slides, for one
 FAR = 0.25  # short sides, that straight lines slide at the most
-ANGLES_A_SIDE = 2.5  # angles around a point, for one line of a short side
+ROUGHLY, ANGLES_A_SIDE = 1.6, 2.5  # angles around a point, for one line of a short side: of what is tried, and told
 LIGHT = 0.02  # what it costs to make a line lighter or darker
 SLOPE, TEAR = 2e-5, 1e-2  # mean squares times short sides: what a step, and a tear, from one line to the next cost
 PART = {"rings": math.tau / 24, "twirl": math.tau / 24}  # of a line, every second one is kept out in turn
@@ -47,29 +49,43 @@ FEWEST = 8  # pixels, to tell a line's light of
 def warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
     """What bends the source most like the target, and the mean square error in parts of lines that no fit has seen.
 
-    None where little has changed, where no way is likely, or where it is the light of the lines that does it and not
-    where they come from.
+    None where no way is likely, or where it is the light of the lines that does it, and not where they come from.
     """
-    small = _shrunk(source), _shrunk(target)
-    change = np.abs(small[0] - small[1])
-    nothing = float(np.square(change).mean())
-    if (change > CHANGED).mean() < WHERE:
+    small, finer = ((_shrunk(source, side), _shrunk(target, side)) for side in (SMALL, 2 * SMALL))
+    nothing, more = (float(np.square(one - other).mean()) + 1e-9 for one, other in (small, finer))
+    likely: dict[str, Values] = {}
+    for error, way, place in sorted(((_least(*small, *one), *one) for one in _tried()), key=itemgetter(0)):
+        if error < LIKELY * nothing:
+            likely.setdefault(way, place)
+    told = []
+    for way, place in [*likely.items()][:2]:
+        error, nearer = _nearer(*small, way, place)
+        left = _least(*finer, way, nearer) / more
+        if left < HOLDS * error / nothing + ROUNDING:
+            told.append((left, way, nearer))
+    if not told:
         return None
-    way, place = min(_tried(), key=lambda one: _least(*small, *one))
-    if _least(*small, way, place) > LIKELY * nothing:
-        return None
-    if way != "rays":
-        first = np.vstack([place, place + (0.05 if way in ROUND else 3.0) * np.eye(len(place))])
-        options = {"initial_simplex": first, "maxfev": FINELY, "xatol": 1e-3, "fatol": 1e-7}
-        finer = _shrunk(source, 2 * SMALL), _shrunk(target, 2 * SMALL)
-        place = optimize.minimize(lambda one: _least(*finer, way, one), place, method="Nelder-Mead", options=options).x
+    _, way, place = min(told, key=itemgetter(0))
+    _, place = _nearer(*finer, way, place)
     each = [_Lines.of(source, target, way, place, min(target.shape[:2]), FINER, beyond) for beyond in BEYOND]
     warps = [one.warp() for one in each]
-    off = [float(np.square(bent(source, one) - target).mean()) for one in warps]
-    lines, warp = min(zip(off, each, warps, strict=True), key=itemgetter(0))[1:]
+    wrong = [float(np.square(bent(source, one) - target).mean()) for one in warps]
+    lines, warp = min(zip(wrong, each, warps, strict=True), key=itemgetter(0))[1:]
     error = _foretold(lines, source, target)
     still = float(np.square(bent(source, lines.still()) - target).mean())
     return (warp, error) if error < MOVED * still and lines.keeps_light(warp) else None
+
+
+def _nearer(source: Unit, target: Unit, way: str, place: Values) -> tuple[float, Values]:
+    """The least error of angles or points near a given one, and where that is."""
+    off = lambda one: _least(source, target, way, one)  # noqa: E731
+    if way == "rays":
+        return off(place), place
+    first = np.vstack([place, place + (0.05 if way in ROUND else 3.0) * np.eye(len(place))])
+    options = {"initial_simplex": first, "maxfev": FINELY, "xatol": 1e-3, "fatol": 1e-7}
+    bounds = [(-FARTHEST, FARTHEST)] * 2 if way in ROUND else None
+    found = optimize.minimize(off, place, method="Nelder-Mead", bounds=bounds, options=options)
+    return float(found.fun), found.x
 
 
 def _foretold(lines: _Lines, source: Unit, target: Unit) -> float:
@@ -272,7 +288,8 @@ def _axes(
         reach, length = half_x * right + half_y * down, half_x * down + half_y * right
         return np.arange(-reach + step / 2, reach, step), np.arange(-length + step / 2, length, step / finer)
     far = np.arange(step / 2, math.hypot(half_x + abs(point[0]), half_y + abs(point[1])), step)
-    turns = np.arange(round(ANGLES_A_SIDE * side) * finer) * (math.tau / (round(ANGLES_A_SIDE * side) * finer))
+    count = finer * round(side * (ROUGHLY if side == SMALL and way != "rays" else ANGLES_A_SIDE))
+    turns = np.arange(count) * (math.tau / count)
     return (turns, far) if way == "rays" else (far, turns)
 
 
