@@ -78,7 +78,10 @@ def warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
 
 def _nearer(source: Unit, target: Unit, way: str, place: Values) -> tuple[float, Values]:
     """The least error of angles or points near a given one, and where that is."""
-    off = lambda one: _least(source, target, way, one)  # noqa: E731
+
+    def off(one: Values) -> float:
+        return _least(source, target, way, one)
+
     if way == "rays":
         return off(place), place
     first = np.vstack([place, place + (0.05 if way in ROUND else 3.0) * np.eye(len(place))])
