@@ -33,6 +33,7 @@ LAYERS = (
         "alignment",
         "correction",
         "remainder",
+        "tones",
         "exact",
         "detail",
         "overlap",

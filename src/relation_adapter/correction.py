@@ -28,10 +28,10 @@ BLOCK = 16  # px; every second block is kept out in turn, to see how well the re
 PAIRS = [(first, second) for first in range(6) for second in range(first, 6)]
 FEATURES = 1 + 6 + len(PAIRS) + 6 * len(RADII)
 KNOTS = 128  # of a curve, even steps from 0 to 1: enough for the steps of a posterized picture
-CURVES = 4  # red, green, blue, luma
+COLOURS = 4  # that curves are of: red, green, blue, luma
 STIFFNESS = 6e-5  # of curves, for their height and for their bends
 LEAST = 0.4  # share of what is left that curves must tell: a curve fits any pair a little
-ROWS = FEATURES + CURVES * KNOTS
+ROWS = FEATURES + COLOURS * KNOTS
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -51,9 +51,9 @@ def fit_correction(known: Sequence[Known]) -> tuple[Coefficients, float]:
     """
     features, levels, errors, odd = (np.concatenate(each) for each in zip(*map(_rows, known), strict=True))
     colours = _Colours(features)
-    first, told = _fitted(colours, errors, odd, RIDGE * np.eye(FEATURES))
+    first, told = fitted(colours, errors, odd, RIDGE * np.eye(FEATURES))
     first *= told
-    second, more = _fitted(_Curves(levels), errors - colours.times(first), odd, _stiffness())
+    second, more = fitted(Curves(levels), errors - colours.times(first), odd, stiffness(COLOURS))
     more = max(0.0, (more - LEAST) / (1 - LEAST))
     return np.concatenate([first, more * second]).astype(np.float32), 1 - (1 - told) * (1 - more)
 
@@ -66,7 +66,7 @@ def correction_of(result: Unit, source: Unit, coefficients: Coefficients) -> Uni
         total += part @ coefficients[first:last]
         first = last
     curves = coefficients[FEATURES:]
-    return total + _Curves(_levels(source)).times(curves).astype(np.float32) if curves.any() else total
+    return total + Curves(_levels(source)).times(curves).astype(np.float32) if curves.any() else total
 
 
 class _Part(Protocol):
@@ -92,25 +92,30 @@ class _Colours:
 
 
 @dataclass(frozen=True)
-class _Curves:
-    """Straight from knot to knot: of the knots of a curve, the two beside a level share in it."""
+class Curves:
+    """C curves, straight from knot to knot: of the knots of each, the two beside a level share in it."""
 
-    levels: Unit  # (..., CURVES) in [0, 1]
+    levels: Unit  # (..., C) in [0, 1]
+
+    @property
+    def count(self) -> int:
+        """C * KNOTS, of the numbers that they have for each colour."""
+        return self.levels.shape[-1] * KNOTS
 
     def sums(self, errors: Values, rows: Mask) -> tuple[Values, Values]:
         place = self.levels[rows] * np.float64(KNOTS - 1)
         low = np.minimum(place.astype(np.int64), KNOTS - 2)
-        first = low + KNOTS * np.arange(CURVES)
+        first = low + np.arange(0, self.count, KNOTS)
         knots = np.concatenate([first, first + 1], axis=1)
         weights = np.concatenate([1 - (place - low), place - low], axis=1)
-        count = CURVES * KNOTS
+        count = self.count
         both = (knots[:, :, None] * count + knots[:, None]).ravel()
         squares = np.bincount(both, (weights[:, :, None] * weights[:, None]).ravel(), count * count)
         products = [np.bincount(knots.ravel(), (weights * one[:, None]).ravel(), count) for one in errors[rows].T]
         return squares.reshape(count, count).astype(np.float64), np.stack(products, axis=1)
 
     def times(self, coefficients: Values) -> Values:
-        knots, tables = np.linspace(0, 1, KNOTS), coefficients.reshape(CURVES, KNOTS, 3)
+        knots, tables = np.linspace(0, 1, KNOTS), coefficients.reshape(-1, KNOTS, 3)
         drawn = [
             [np.interp(self.levels[..., curve], knots, column) for column in table.T]
             for curve, table in enumerate(tables)
@@ -118,7 +123,7 @@ class _Curves:
         return np.moveaxis(np.sum(drawn, axis=0), 0, -1)
 
 
-def _fitted(part: _Part, errors: Values, odd: Mask, penalty: Values) -> tuple[Values, float]:
+def fitted(part: _Part, errors: Values, odd: Mask, penalty: Values) -> tuple[Values, float]:
     """(F, 3) by ridge regression, and the share of the errors' squares that it tells of blocks kept out."""
     halves = [part.sums(errors, odd == kept) for kept in (False, True)]
     counts = [int((odd == kept).sum()) for kept in (False, True)]
@@ -135,17 +140,18 @@ def _solved(squares: Values, products: Values, penalty: Values) -> Values:
     return found
 
 
-def _stiffness() -> Values:
+def stiffness(curves: int) -> Values:
+    """What the heights and the bends of so many curves cost."""
     bends = np.diff(np.eye(KNOTS), 2, axis=0)
-    return STIFFNESS * np.kron(np.eye(CURVES), np.eye(KNOTS) + bends.T @ bends)
+    return STIFFNESS * np.kron(np.eye(curves), np.eye(KNOTS) + bends.T @ bends)
 
 
 def _rows(known: Known) -> tuple[Values, Unit, Values, Mask]:
-    """By pixel: (N, FEATURES) what it shows, (N, CURVES) levels, (N, 3) the error, (N,) if in a board's black block."""
+    """By pixel: (N, FEATURES) what it shows, (N, COLOURS) levels, (N, 3) the error, (N,) if in a black block."""
     height, width = known.result.shape[:2]
     features = np.concatenate([*_parts(known.result, known.source)], axis=2).reshape(-1, FEATURES)
     errors = (known.target - known.result).reshape(-1, 3).astype(np.float64)
-    return features.astype(np.float64), _levels(known.source).reshape(-1, CURVES), errors, board(height, width)
+    return features.astype(np.float64), _levels(known.source).reshape(-1, COLOURS), errors, board(height, width)
 
 
 def board(height: int, width: int) -> Mask:
@@ -154,7 +160,7 @@ def board(height: int, width: int) -> Mask:
 
 
 def _levels(source: Unit) -> Unit:
-    """(H, W, CURVES): of red, green, blue and luma."""
+    """(H, W, COLOURS): of red, green, blue and luma."""
     return np.concatenate([source, (source @ LUMA)[..., None]], axis=2)
 
 

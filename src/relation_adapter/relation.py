@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from relation_adapter.exact.turns import TURNS
 from relation_adapter.exact.warps import Warp, warp_from
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
+from relation_adapter.tones import Tones, tones_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -165,6 +167,13 @@ class Relation:
     def warp(self) -> Warp | None:
         """How its lines are moved, each its own way, before its colours change; None: they are not."""
         return warp_from(self.provenance.get("warp"))
+
+    @cached_property
+    def tones(self) -> list[Tones | None]:
+        """What its tones tell of each pair that it shows; None where they tell little. Told at first sight: 0.05 s."""
+        if self.shown is None:
+            return []
+        return [tones_of(*one) for one in self.shown[0].float().cpu().numpy()]
 
     def __repr__(self) -> str:
         return (

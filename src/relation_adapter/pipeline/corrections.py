@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from relation_adapter.correction import ROWS, Coefficients, Known, correction_of, fit_correction
+from relation_adapter.correction import ROWS, Coefficients, Known, Values, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.curves import LEVELS
@@ -26,7 +26,8 @@ from relation_adapter.pipeline.exact_told import told_exactly
 from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
-from relation_adapter.remainder import carried
+from relation_adapter.remainder import Shown, carried
+from relation_adapter.tones import Tones
 from relation_adapter.units import Unit, to_unit
 
 
@@ -92,18 +93,29 @@ def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Un
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
     if alone is not None and alone.relation.shown is not None and exact.needs_result:
-        total = _with_remainder(total, plain, fit, alone.relation.shown, fmean(alone.strength))
+        total = _with_remainder(total, plain, fit, alone.relation, fmean(alone.strength))
     return exact.small(fit.image, total), exact
 
 
-def _with_remainder(result: Unit, source: Unit, fit: Fit, shown: torch.Tensor, strength: float) -> Unit:
-    """A corrected result with what the pairs show to be missing at the same places."""
+def _with_remainder(result: Unit, source: Unit, fit: Fit, relation: Relation, strength: float) -> Unit:
+    """A corrected result with what the pairs show to be missing of the same tones and at the same places."""
     left, top, right, bottom = fit.box
     seen = np.s_[top:bottom, left:right]
-    more = [carried(one, source[seen], result[seen]) for one in numbers(shown)]
+    pairs = [] if relation.shown is None else zip(numbers(relation.shown), relation.tones, strict=True)
+    more = [_missing(shown, tones, source[seen], result[seen]) for shown, tones in pairs]
     found = result.copy()
     found[seen] += np.float32(strength) * np.mean(more, axis=0)
     return found.clip(0, 1)
+
+
+def _missing(shown: Shown, tones: Tones | None, source: Unit, result: Unit) -> Values:
+    """What one pair shows to be missing."""
+    told = np.zeros_like(source) if tones is None else tones.missing(source, result)
+    if tones is None or not told.any():
+        return carried(shown, source, result)
+    before, made, after = shown
+    nearer = np.stack([before, (made + tones.missing(before, made)).clip(0, 1), after])
+    return told + carried(nearer, source, (result + told).clip(0, 1))
 
 
 def check_correction(relation: Relation) -> None:
