@@ -34,6 +34,7 @@ LAYERS = (
         "correction",
         "remainder",
         "tones",
+        "cartoons",
         "exact",
         "detail",
         "overlap",

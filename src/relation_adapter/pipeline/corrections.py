@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from relation_adapter.cartoons import Cartoon
 from relation_adapter.correction import ROWS, Coefficients, Known, Values, correction_of, fit_correction
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
@@ -98,23 +99,23 @@ def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Un
 
 
 def _with_remainder(result: Unit, source: Unit, fit: Fit, relation: Relation, strength: float) -> Unit:
-    """A corrected result with what the pairs show to be missing of the same tones and at the same places."""
+    """A corrected result with what the pairs show to be missing."""
     left, top, right, bottom = fit.box
     seen = np.s_[top:bottom, left:right]
-    pairs = [] if relation.shown is None else zip(numbers(relation.shown), relation.tones, strict=True)
-    more = [_missing(shown, tones, source[seen], result[seen]) for shown, tones in pairs]
+    pairs = [] if relation.shown is None else zip(numbers(relation.shown), relation.drawn, strict=True)
+    more = [_missing(shown, drawn, source[seen], result[seen]) for shown, drawn in pairs]
     found = result.copy()
     found[seen] += np.float32(strength) * np.mean(more, axis=0)
     return found.clip(0, 1)
 
 
-def _missing(shown: Shown, tones: Tones | None, source: Unit, result: Unit) -> Values:
-    """What one pair shows to be missing."""
-    told = np.zeros_like(source) if tones is None else tones.missing(source, result)
-    if tones is None or not told.any():
+def _missing(shown: Shown, drawn: Cartoon | Tones | None, source: Unit, result: Unit) -> Values:
+    """What one pair shows to be missing: by how it was drawn, and what is left then at the same places."""
+    told = np.zeros_like(source) if drawn is None else drawn.missing(source, result)
+    if drawn is None or not told.any():
         return carried(shown, source, result)
     before, made, after = shown
-    nearer = np.stack([before, (made + tones.missing(before, made)).clip(0, 1), after])
+    nearer = np.stack([before, (made + drawn.missing(before, made)).clip(0, 1), after])
     return told + carried(nearer, source, (result + told).clip(0, 1))
 
 
