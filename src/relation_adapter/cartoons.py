@@ -17,14 +17,14 @@ from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.effects import calmest
 from relation_adapter.units import Unit
 
-REACHES = (1, 2, 3, 4, 5, 6)  # px, of the calm squares; 0 is the picture as it is
+REACHES = (2, 3, 4, 5, 6)  # px, of the calm squares; 0 is the picture as it is, 1 hardly flatter
 CONTOUR = 1.2  # px, of the softer of two contours
 STEEP = 4.0  # times a slope, of luma a pixel, is a level of its curve
 KNOTS = (128, 32, 32)  # of the curves of luma and of both contours, even steps from 0 to 1
 STIFFNESS, HEIGHT = 6e-5, 6e-6  # what steps from knot to knot, and heights, cost
 RIDGE = 1e-5  # the same of mixes
 GLANCE = 7  # of how many pixels one is enough to compare reaches
-BETTER = 0.75  # times the error of a corrected model, that a cartoon may have in blocks that no fit has seen
+BETTER = 0.7  # times the error of a corrected model, that a cartoon may have in blocks that no fit has seen
 LEAST = 0.35  # of the error of doing nothing, that it may have
 FLATTER = 0.8  # times the error of the same with the picture as it is, that it may have
 DARK, LIGHT = 1 / 255, 254 / 255  # beyond them a colour may be clipped: what it would be is not known

@@ -21,7 +21,10 @@ DARKS, LIGHTS = 3, 97  # percentiles of blurred luma, where tones begin and end
 FLAT = 0.35  # least distance of the two; flat pictures are not stretched more
 LEAST = 0.15  # share of what is missed, that tones must tell
 BETTER = 1.15  # times what luma tells
-OWN, PAIRS = 1.2, 4.0  # times as near as by levels of the pair are results by tones of a source's own, or the other way
+OWN, PAIRS = (
+    1.4,
+    2.0,
+)  # times as far may results be from tones of their own levels as from the pair's; so far they must be
 
 
 @dataclass(frozen=True)
