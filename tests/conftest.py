@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+import told_once
 
 # Tiny tensors gain nothing from threads, and on a busy machine threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from relation_adapter.scale import Cluster
+
+
+def pytest_collection_finish() -> None:
+    told_once.remember()
 
 
 @pytest.fixture(scope="session")
