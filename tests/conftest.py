@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import told_once
+
+from relation_adapter.importing import large_imports
 
 # Tiny tensors gain nothing from threads, and on a busy machine threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from relation_adapter.scale import Cluster
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """All tests together import a million objects that stay."""
+    with large_imports(freeze=True):
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from forked import CONTEXT
 from safetensors.torch import load_file
 
 from relation_adapter.data.dataset import ProceduralMix
@@ -21,9 +21,6 @@ from relation_adapter.train import loop
 from relation_adapter.train.checkpoints import STATE_NAME, checkpoints
 from relation_adapter.train.presets import PRESETS, TrainConfig
 from relation_adapter.train.processes import make_accelerator
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([loop.__name__])
 
 TINY = replace(
     PRESETS["debug"],
