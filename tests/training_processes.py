@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-from forked import CONTEXT
+from forked import fork
 from safetensors.torch import load_file
 
 from relation_adapter.data.dataset import ProceduralMix
@@ -47,10 +47,7 @@ def start_joined(processes: int, work: Callable[..., object], *given: Any) -> li
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    started = [CONTEXT.Process(target=_joined, args=(work, given, rank, processes, port)) for rank in range(processes)]
-    for process in started:
-        process.start()
-    return started
+    return [fork(_joined, work, given, rank, processes, port) for rank in range(processes)]
 
 
 def run(config: TrainConfig, folder: Path, processes: int = 1, kind: str = "") -> Path:
