@@ -1,9 +1,10 @@
-"""Set before torch is imported, and inherited by every process that a test starts."""
+"""What all tests share. The environment is set before torch is imported, and inherited by every process of a test."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import order
@@ -14,6 +15,10 @@ from relation_adapter.importing import large_imports
 
 # Tiny tensors gain nothing from threads, and on a busy machine threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers are as nice as can be: beside other tests, on a busy machine, they would wait for minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
+RAY = ExitStack()
 
 if TYPE_CHECKING:
     from relation_adapter.scale import Cluster
@@ -49,8 +54,15 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Four workers of a Ray cluster on this machine, for all tests of a process."""
+    """Four workers of a Ray cluster on this machine, for all tests of a process that need one."""
     from relation_adapter.scale import Slots, connect
 
-    with connect(slots=Slots(4)) as found:
-        yield found
+    with RAY:
+        yield RAY.enter_context(connect(slots=Slots(4)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Ray's own processes never rest: they end with the last test that needs them."""
+    if nextitem is None or nextitem.path.name not in order.RAY:
+        RAY.close()
