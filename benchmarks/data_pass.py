@@ -101,37 +101,52 @@ def _files(folder: Path, pattern: str) -> Callable[[], int]:
     return lambda: sum(1 for _ in folder.rglob(pattern))
 
 
-def run_stage(stage: Stage, kill_at: int | None = None) -> bool:
-    """Run a command as a process, to its end or to its kill; whether it was killed."""
-    command = [sys.executable, "-m", "relation_adapter", *stage.arguments]
+def start(arguments: list[str]) -> Any:
+    """A command as a process."""
+    command = [sys.executable, "-m", "relation_adapter", *arguments]
     environment = os.environ | {"OPENAI_API_KEY": "none", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True)
+
+
+def run_stage(stage: Stage, kill_at: int | None = None, start: Callable[[list[str]], Any] = start) -> bool:
+    """Run a command as a process, to its end or to its kill; whether it was killed."""
+    process = start(stage.arguments)
     if kill_at is not None and stage.grown is not None:
         while process.poll() is None and stage.grown() < kill_at:
             time.sleep(0.005)
         process.kill()
     _, told = process.communicate()
     if process.returncode not in (0, 1, -9):  # 1: some pairs were refused, or are problems; they are told
-        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}\n{told.decode()}")
+        raise SystemExit(f"{' '.join(stage.arguments)}: exit code {process.returncode}\n{told}")
     return process.returncode == -9
 
 
 def one_pass(
-    source: Path, out: Path, count: int, seed: int, killed: bool, finish: Callable[[Stage], object] = run_stage
+    source: Path,
+    out: Path,
+    count: int,
+    seed: int,
+    killed: bool,
+    finish: Callable[[Stage], object] = run_stage,
+    start: Callable[[list[str]], Any] = start,
 ) -> dict[str, float]:
-    """All stages; the CPU seconds that the processes of each took to its end. finish: runs one undisturbed."""
+    """All stages; the CPU seconds that the processes of each took to its end.
+
+    finish: runs one undisturbed. start: begins the process of one that is killed.
+    """
     rng, taken, kills = random.Random(seed), {}, 0
     server = fake_vlm.FakeVlm(seed=seed, trouble=0.4, refuses=0.03, spoils=0.03, slow=0.1)
     with fake_vlm.serving(server):
         for stage in stages(source, out, server, count):
             was_killed = False
             if killed and stage.grown is not None:
-                was_killed = run_stage(stage, kill_at=max(1, round(stage.whole * rng.uniform(0.1, 0.6))))
+                kill_at = max(1, round(stage.whole * rng.uniform(0.1, 0.6)))
+                was_killed = run_stage(stage, kill_at, start)
                 kills += was_killed
-            start, used = time.monotonic(), _cpu_seconds()
+            began, used = time.monotonic(), _cpu_seconds()
             finish(stage)
             taken[stage.name] = _cpu_seconds() - used
-            wall = time.monotonic() - start
+            wall = time.monotonic() - began
             print(
                 f"{stage.name}: {wall:.1f} s, {taken[stage.name]:.1f} of CPU{' after a kill' if was_killed else ''}",
                 flush=True,

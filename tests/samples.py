@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
@@ -14,6 +16,11 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def natural(size: int = 384) -> Image.Image:
     """Noise whose amplitude falls with frequency as in photos, plus hard-edged discs."""
+    return _natural(size).copy()
+
+
+@cache
+def _natural(size: int) -> Image.Image:
     rng = np.random.default_rng(1)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1

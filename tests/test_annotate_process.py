@@ -12,24 +12,16 @@ from pathlib import Path
 
 import pytest
 from fake_vlm import FakeVlm, serving
+from forked import Command
 from test_annotate import write_some
 
 COUNT = 30
-# What a shell starts in the background ignores SIGINT.
-MAIN = """
-import signal, sys
-from relation_adapter.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main(sys.argv[1:]))
-"""
 EVERYTHING = {"trouble": 0.4, "refuses": 0.1, "spoils": 0.1, "slow": 0.05, "seconds": 0.02}
 
 
-def start(pairs: Path, fake: FakeVlm, *more: str) -> subprocess.Popen[str]:
+def start(pairs: Path, fake: FakeVlm, *more: str) -> Command:
     flags = ["--vlm", "m", "--base-url", fake.url, "--first-wait", "0.01", "--second-look", "--name-tasks", *more]
-    command = [sys.executable, "-c", MAIN, "data", "annotate", str(pairs), *flags]
-    command += ["-o", str(pairs.with_name("out.jsonl"))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Command("data", "annotate", pairs, *flags, "-o", pairs.with_name("out.jsonl"))
 
 
 def wait_for_answers(fake: FakeVlm, count: int) -> None:
@@ -137,6 +129,5 @@ def test_a_full_disk_stops_in_one_line_and_the_same_again_goes_on(tmp_path: Path
         kept = pairs.with_name("out.answers").joinpath("answers.jsonl").read_text().count('"event": "answered"')
         asked = len(fake.bodies)
         assert 0 < kept < COUNT
-        done = subprocess.run([command[0], "-m", "relation_adapter", *command[4:]], timeout=60, check=False)
-        assert done.returncode == 0
+        assert Command(*command[4:]).wait() == 0
         assert len(fake.bodies) - asked <= COUNT - kept + 1

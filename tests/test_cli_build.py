@@ -109,10 +109,10 @@ def test_ten_times_the_pairs_take_the_same_memory(tmp_path: Path) -> None:
     peaks = []
     for tasks in (4, 40):
         (folder := tmp_path / str(tasks)).mkdir()
-        pairs = write_pairs_file(folder, tasks, 100)
+        pairs = write_pairs_file(folder, tasks, 50)
         tracemalloc.start()
-        plans = build(read_pairs(pairs), folder, BuildOptions(cap=200, unseen=1))
-        assert write_quads(folder / "quads.jsonl", (quad for plan in plans for quad in plan.quads())) > 100 * tasks
+        plans = build(read_pairs(pairs), folder, BuildOptions(cap=100, unseen=1))
+        assert write_quads(folder / "quads.jsonl", (quad for plan in plans for quad in plan.quads())) > 50 * tasks
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 200_000

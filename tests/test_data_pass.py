@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from forked import Command
 from safetensors.torch import load_file
 
 from relation_adapter.cli import main
@@ -32,11 +33,14 @@ def test_killed_three_times_it_ends_as_undisturbed(
     count = data_pass.write_published(tmp_path / "published", tasks=8, pairs=26, size=32)
     assert count == 208
 
+    def start(arguments: list[str]) -> Command:
+        return Command(*arguments)
+
     def finish(stage: object) -> None:
         assert main(stage.arguments) in (0, 1)  # type: ignore[attr-defined]
 
     for name in ("whole", "killed"):
-        data_pass.one_pass(tmp_path / "published", tmp_path / name, count, 1, name == "killed", finish)
+        data_pass.one_pass(tmp_path / "published", tmp_path / name, count, 1, name == "killed", finish, start)
     assert list(data_pass.differences(tmp_path / "whole", tmp_path / "killed")) == []
 
     annotated = (tmp_path / "killed" / "set" / "annotated.jsonl").read_text().splitlines()

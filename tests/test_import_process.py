@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from forked import Command
 from pair_sources import write_labels
 
 TASKS = ("sepia", "negative", "blur", "darken")
 
 
-def start(*words: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "relation_adapter", "data", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(*words: object) -> Command:
+    return Command("data", *words)
 
 
 def killed_until_done(folder: Path, *words: object) -> int:
@@ -29,7 +26,7 @@ def killed_until_done(folder: Path, *words: object) -> int:
             time.sleep(0.005)
         if process.poll() is not None:
             break
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
         kills += 1
     assert start(*words).wait() == 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fake_vlm import FakeVlm, say_something, serving
+from forked import Command
 from PIL import Image
 from test_judge import make_batches
 
@@ -25,11 +24,10 @@ def by_pixels(words: str, image: Image.Image, fields: Mapping[str, Any]) -> dict
     return {name: say_something(words, image, field["properties"]) for name, field in fields.items()}
 
 
-def start(white: Path, fake: FakeVlm) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "relation_adapter", "evaluate", "judge", str(white), "--vlm", "m"]
-    command += ["--against", str(white.with_name("black")), "-o", str(white.with_name("judged"))]
-    command += ["--base-url", fake.url, "--first-wait", "0.01", "--side", "32"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(white: Path, fake: FakeVlm) -> Command:
+    flags = ["--against", white.with_name("black"), "-o", white.with_name("judged")]
+    flags += ["--base-url", fake.url, "--first-wait", "0.01", "--side", "32"]
+    return Command("evaluate", "judge", white, "--vlm", "m", *flags)
 
 
 def wait_for_answers(fake: FakeVlm, count: int) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from training_processes import newest, same
+from training_processes import newest, same, start_joined
 
 from relation_adapter.cli import main
 from relation_adapter.config import override
@@ -30,13 +30,6 @@ from relation_adapter.train.optimizers import learning_rate
 from relation_adapter.train.presets import PRESETS
 
 SHORT = ["steps=6", "save_every=2", "validate_every=100", "batch=2", "threads=1"]
-SCRIPT = """
-import sys
-from pathlib import Path
-from relation_adapter.train import run
-
-run("debug", sys.argv[2:], Path(sys.argv[1]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +43,16 @@ def same_weights(first: Path, second: Path) -> bool:
     return same(newest(first), newest(second))
 
 
-def start(folder: Path, *settings: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", SCRIPT, str(folder), *SHORT, *settings]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+def start(folder: Path, *settings: str) -> Any:
+    """A process of `run`."""
+    (process,) = start_joined(1, run, "debug", [*SHORT, *settings], folder)
+    return process
 
 
-def wait_for_state(folder: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for_state(folder: Path, process: Any) -> None:
     deadline = time.monotonic() + 240
     while not checkpoints(folder):
-        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it saved a state"
+        assert process.is_alive() and time.monotonic() < deadline, "the run ended before it saved a state"
         time.sleep(0.01)
 
 
@@ -101,7 +95,7 @@ def test_an_untrained_model_errs_by_the_velocity_itself() -> None:
 
 def test_training_on_one_task_lowers_its_error(tmp_path: Path) -> None:
     config = override(
-        PRESETS["debug"], ["steps=40", "batch=8", "warmup=5", "learning_rate=0.003", "validate_every=1000", "threads=1"]
+        PRESETS["debug"], ["steps=20", "batch=4", "warmup=5", "learning_rate=0.003", "validate_every=1000", "threads=1"]
     )
     config = override(config, ['data.core=["negative"]', "data.core_share=1.0", "data.scene_share=0.0"])
     train(config, tmp_path)
@@ -124,7 +118,7 @@ def test_a_killed_run_ends_at_the_same_weights(whole: Path, tmp_path: Path) -> N
     process = start(tmp_path)
     wait_for_state(tmp_path, process)
     process.kill()
-    process.wait()
+    process.join()
     run("debug", SHORT, tmp_path)
     assert same_weights(whole, tmp_path)
     models = [load_file(folder / "model.safetensors") for folder in (whole, tmp_path)]
@@ -134,9 +128,9 @@ def test_a_killed_run_ends_at_the_same_weights(whole: Path, tmp_path: Path) -> N
 def test_an_interrupted_run_saves_the_step_it_is_at(tmp_path: Path) -> None:
     process = start(tmp_path, "steps=100000", "save_every=1")
     wait_for_state(tmp_path, process)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=240)
-    assert process.returncode != 0
+    os.kill(process.pid, signal.SIGINT)
+    process.join(240)
+    assert process.exitcode
     (before, *_) = checkpoints(tmp_path)
     run("debug", [*SHORT, "steps=1", "save_every=1"], tmp_path)  # nothing left to do
     assert checkpoints(tmp_path)[0] == before

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from forked import fork
 from safetensors.torch import load_file
 
 from relation_adapter.data.dataset import ProceduralMix
@@ -20,9 +21,6 @@ from relation_adapter.train import loop
 from relation_adapter.train.checkpoints import STATE_NAME, checkpoints
 from relation_adapter.train.presets import PRESETS, TrainConfig
 from relation_adapter.train.processes import make_accelerator
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([loop.__name__])
 
 TINY = replace(
     PRESETS["debug"],
@@ -41,15 +39,15 @@ TINY = replace(
 
 def start(config: TrainConfig, folder: Path, processes: int = 1, kind: str = "") -> list[Any]:
     """Begin a run over this many processes, by DDP, or another kind of `MAKERS`."""
+    return start_joined(processes, _train, config, folder, kind)
+
+
+def start_joined(processes: int, work: Callable[..., object], *given: Any) -> list[Any]:
+    """Begin a function of a module in this many processes, that find each other where they are more than one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    started = [
-        CONTEXT.Process(target=_train, args=(config, folder, rank, processes, port, kind)) for rank in range(processes)
-    ]
-    for process in started:
-        process.start()
-    return started
+    return [fork(_joined, work, given, rank, processes, port) for rank in range(processes)]
 
 
 def run(config: TrainConfig, folder: Path, processes: int = 1, kind: str = "") -> Path:
@@ -71,10 +69,14 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def _train(config: TrainConfig, folder: Path, rank: int, processes: int, port: int, kind: str) -> None:
+def _joined(work: Callable[..., object], given: tuple[Any, ...], rank: int, processes: int, port: int) -> None:
     if processes > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         os.environ |= {"LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    work(*given)
+
+
+def _train(config: TrainConfig, folder: Path, kind: str) -> None:
     loop.make_accelerator = MAKERS[kind]
     loop.train(config, folder)
 

@@ -17,6 +17,7 @@ from relation_adapter.cli.say import result, say
 from relation_adapter.config import MODELS
 from relation_adapter.errors import UsageError
 from relation_adapter.files import reason
+from relation_adapter.importing import large_imports
 
 if TYPE_CHECKING:
     from relation_adapter.data.build import TaskPlan
@@ -128,9 +129,10 @@ def _tell_problems(problems: Any) -> int:
 
 def _encoders(options: Namespace) -> Encoders:
     """The encoders of the model that is named, on the GPU where there is one."""
-    import torch
+    with large_imports(freeze=True):
+        import torch
 
-    from relation_adapter.train.cache_features import encoders
+        from relation_adapter.train.cache_features import encoders
 
     name = "published" if options.model == pipelines.FLUX else options.model
     beside_base = name in MODELS and MODELS[name].base is not None

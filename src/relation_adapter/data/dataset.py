@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -161,8 +162,12 @@ def _nearest(others: Sequence[Picture], target: Picture) -> Picture:
     return away[min(away)] if away else target
 
 
+@cache
 def _keeps_shape(task: Task) -> bool:
-    """Whether source and target are of one size whatever the source's sides (a quarter turn swaps them)."""
+    """Whether source and target are of one size whatever the source's sides (a quarter turn swaps them).
+
+    Of all tasks that takes half a second, which every run would pay twice, for training and for validation.
+    """
     picture, rng = np.zeros((8, 16, 3), np.uint8), np.random.default_rng(0)
     pairs = [task.make_pair(picture, task.draw_params(rng)) for _ in range(16)]
     return all(before.shape == after.shape for before, after in pairs)

@@ -29,7 +29,13 @@ def calmest(source: Unit, reach: int) -> Unit:
 
 def ranked(source: Unit, side: int, share: float) -> Unit:
     """Each colour becomes the one in a square around, side px, that this share of them is under; 0.5: the median."""
-    image, rank = from_unit(source), round(share * (side * side - 1))
+    rank = round(share * (side * side - 1))
+    if rank in (0, side * side - 1):  # Pillow's takes ten times as long
+        from scipy.ndimage import maximum_filter, minimum_filter
+
+        extreme = maximum_filter if rank else minimum_filter
+        return extreme(np.rint(source * 255) / np.float32(255), (side, side, 1), mode="nearest")
+    image = from_unit(source)
     return to_unit(image.filter(ImageFilter.RankFilter(side, rank)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
@@ -24,6 +25,7 @@ from relation_adapter.units import Unit, from_unit, to_unit
 
 Lines = npt.NDArray[np.int64]
 
+WAYS = (*ALONG, *ACROSS)
 SMALL = 48  # px, of what angles and points are tried on
 ANGLES = tuple(range(0, 180, 6))
 POINTS = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
@@ -54,7 +56,7 @@ def warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
     small, finer = ((_shrunk(source, side), _shrunk(target, side)) for side in (SMALL, 2 * SMALL))
     nothing, more = (float(np.square(one - other).mean()) + 1e-9 for one, other in (small, finer))
     likely: dict[str, Values] = {}
-    for error, way, place in sorted(((_least(*small, *one), *one) for one in _tried()), key=itemgetter(0)):
+    for error, way, place in sorted(_tried(*small), key=lambda one: (one[0], WAYS.index(one[1]))):
         if error < LIKELY * nothing:
             likely.setdefault(way, place)
     told = []
@@ -99,28 +101,21 @@ def _foretold(lines: _Lines, source: Unit, target: Unit) -> float:
     return float(np.square(made - target).mean())
 
 
-def _tried() -> list[tuple[str, Values]]:
-    """Every way, at every angle or point."""
+def _tried(source: Unit, target: Unit) -> Iterator[tuple[float, str, Values]]:
+    """The least error of every way at every angle or point; lines that slide are the same that moved, read once."""
     points = [np.array(point) for point in itertools.product(POINTS, POINTS)]
-    places = {
-        "lines": [np.array([angle]) for angle in ANGLES],
-        "slides": [np.array([angle]) for angle in ANGLES],
-        "rays": [np.zeros(2)],
-        "rings": points,
-        "twirl": points,
-    }
-    return [(way, place) for way in (*ALONG, *ACROSS) for place in places[way]]
+    places = {"slides": [np.array([angle]) for angle in ANGLES], "twirl": points, "rays": [np.zeros(2)]}
+    for way, each in places.items():
+        for place in each:
+            lines = _Lines.of(source, target, way, place, min(target.shape[:2]))
+            yield lines.least(), way, place
+            if way in ACROSS:
+                yield lines.along_of_across().least(), "lines" if way == "slides" else "rings", place
 
 
 def _least(source: Unit, target: Unit, way: str, place: Values) -> float:
-    """The mean square error where every line shows what is likest to it, but for what is black or white.
-
-    That may have come from beyond the rim.
-    """
-    lines = _Lines.of(source, target, way, place, min(target.shape[:2]))
-    seen = ((lines.target > BLACK) & (lines.target < WHITE)).any(axis=2)
-    lines = replace(lines, weights=lines.weights * seen + 1e-9)
-    return float(lines.costs.min(axis=1).sum() / lines.weights.sum() / target.shape[2])
+    """The mean square error where every line shows what is likest to it."""
+    return _Lines.of(source, target, way, place, min(target.shape[:2])).least()
 
 
 @dataclass(frozen=True)
@@ -163,6 +158,21 @@ class _Lines:
             lines = line[0] + np.arange(len(line) * finer) * (step / finer)
         shown = seen_at(source, *blank.place(*np.meshgrid(lines, ends, indexing="ij")), beyond)
         return cls(blank, along, seen_at(target, *places), weights.astype(np.float32), shown, more, finer, side)
+
+    def along_of_across(self) -> _Lines:
+        """What slid, as the straight lines or rings that it lies on, which may show another one; of one finer."""
+        way = "lines" if self.blank.way == "slides" else "rings"
+        ends = slice(self.more, self.source.shape[1] - self.more)
+        return replace(self, blank=replace(self.blank, way=way), source=self.source[:, ends], more=0)
+
+    def least(self) -> float:
+        """The mean square error where every line shows what is likest to it, but for what is black or white.
+
+        That may have come from beyond the rim.
+        """
+        seen = ((self.target > BLACK) & (self.target < WHITE)).any(axis=2)
+        lines = replace(self, weights=self.weights * seen + 1e-9)
+        return float(lines.costs.min(axis=1).sum() / lines.weights.sum() / self.target.shape[2])
 
     @cached_property
     def costs(self) -> Values:
