@@ -6,26 +6,43 @@ start stay together. A file that is not named here comes later, as it comes.
 
 from __future__ import annotations
 
-RAY = ("test_scale.py", "test_scale_jobs.py")  # one cluster
-BROWSER = ("test_web_page.py", "test_web_api.py", "test_web_command.py", "test_web_hostile.py")
-FORKED = (  # one process that has imported all
-    *("test_train.py", "test_train_many.py", "test_train_state.py", "test_context_parallel.py", "test_data_pass.py"),
-    *("test_annotate_process.py", "test_judge_process.py", "test_import_process.py"),
-)
+RAY = ["test_scale.py", "test_scale_jobs.py"]  # one cluster
+BROWSER = ["test_web_page.py", "test_web_api.py", "test_web_command.py", "test_web_hostile.py"]
+FORKED = [
+    "test_train.py",
+    "test_train_many.py",
+    "test_train_state.py",
+    "test_context_parallel.py",
+    "test_data_pass.py",
+    "test_annotate_process.py",
+    "test_judge_process.py",
+    "test_import_process.py",
+]  # one process that has imported all
 TOGETHER = {name: group[0] for group in (RAY, BROWSER, FORKED) for name in group}
-FIRST = (
-    *(*RAY, *BROWSER, *FORKED, "test_procedural.py", "test_memory.py", "test_filters.py", "test_train_designs.py"),
-    *("test_cli_flux_dev.py", "test_compiled.py", "test_baselines_models.py", "test_linear.py", "test_train_others.py"),
-    *("test_pipeline.py", "test_pipeline_diffusers.py", "test_procedural_set.py", "test_mini.py", "test_fast.py"),
-    *(
-        "test_tuning.py",
-        "test_frames.py",
-        "test_recipes.py",
-        "test_train_online.py",
-        "test_warps.py",
-        "test_lattice.py",
-    ),
-)
+OTHERS = [
+    "test_procedural.py",
+    "test_memory.py",
+    "test_filters.py",
+    "test_train_designs.py",
+    "test_cli_flux_dev.py",
+    "test_compiled.py",
+    "test_baselines_models.py",
+    "test_linear.py",
+    "test_train_others.py",
+    "test_pipeline.py",
+    "test_pipeline_diffusers.py",
+    "test_procedural_set.py",
+    "test_mini.py",
+    "test_fast.py",
+    "test_tuning.py",
+    "test_frames.py",
+    "test_recipes.py",
+    "test_train_online.py",
+    "test_warps.py",
+    "test_lattice.py",
+    "test_cartoons.py",
+]
+FIRST = (*RAY, *BROWSER, *FORKED, *OTHERS)
 PLACE = {name: place for place, name in enumerate(FIRST)}
 
 
