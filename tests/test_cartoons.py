@@ -76,7 +76,7 @@ def test_what_is_not_flat_and_inked_is_none(edit: Edit) -> None:
 
 def test_where_the_model_knows_the_edit_nothing_is_drawn() -> None:
     before = photo(0, 0)
-    nearly = (0.8 * cartoon(before) + 0.2 * before).astype(np.float32)
+    nearly = (0.97 * cartoon(before) + 0.03 * before).astype(np.float32)
     assert cartoon_of(before, nearly, cartoon(before)) is None
 
 

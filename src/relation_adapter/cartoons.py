@@ -22,25 +22,30 @@ CONTOUR = 1.2  # px, of the softer of two contours
 STEEP = 4.0  # times a slope, of luma a pixel, is a level of its curve
 KNOTS = (128, 32, 32)  # of the curves of luma and of both contours, even steps from 0 to 1
 STIFFNESS, HEIGHT = 6e-5, 6e-6  # what steps from knot to knot, and heights, cost
-RIDGE = 1e-5  # the same of mixes
+RIDGE, STIFF = 1e-5, 1e-3  # the same of as much of each colour, and of mixes of them
 GLANCE = 7  # of how many pixels one is enough to compare reaches
 BETTER = 0.7  # times the error of a corrected model, that a cartoon may have in blocks that no fit has seen
 LEAST = 0.35  # of the error of doing nothing, that it may have
 FLATTER = 0.8  # times the error of the same with the picture as it is, that it may have
+ENDS = 1  # percent of a pair that is darker, and lighter, than what is known of it
+FAR = 0.08  # of luma beyond that, where nothing is known
 DARK, LIGHT = 1 / 255, 254 / 255  # beyond them a colour may be clipped: what it would be is not known
 
 
 @dataclass(frozen=True)
 class Cartoon:
-    """reach: px, of the calm squares. mix: (3 + all KNOTS, 3)."""
+    """reach: px, of the calm squares. known: luma of the darkest and lightest of the pair. mix: (3 + all KNOTS, 3)."""
 
     reach: int
+    known: tuple[float, float]
     mix: Values
 
     def missing(self, source: Unit, result: Unit) -> Values:
-        """(H, W, 3): what a result (H, W, 3) of a source lacks to be the cartoon of it."""
+        """(H, W, 3): what a result (H, W, 3) of a source lacks to be the cartoon of it, where the pair has its luma."""
         drawn = (_numbers(source, self.reach) @ self.mix).clip(0, 1).reshape(source.shape)
-        return (drawn - result).astype(np.float32)
+        luma = (calmest(source, self.reach) @ LUMA)[..., None]
+        beyond = np.maximum(self.known[0] - luma, luma - self.known[1])
+        return ((1 - beyond / FAR).clip(0, 1) * (drawn - result)).astype(np.float32)
 
 
 def cartoon_of(before: Unit, made: Unit, after: Unit) -> Cartoon | None:
@@ -50,7 +55,8 @@ def cartoon_of(before: Unit, made: Unit, after: Unit) -> Cartoon | None:
     reach = min(errors, key=errors.__getitem__)
     if errors[reach] > min(limit, FLATTER * errors[0]):
         return None
-    return Cartoon(reach, _fit(before, after, reach))
+    dark, light = np.percentile(calmest(before, reach) @ LUMA, (ENDS, 100 - ENDS))
+    return Cartoon(reach, (float(dark), float(light)), _fit(before, after, reach)[0])
 
 
 def _off(first: Unit, second: Unit) -> float:
@@ -71,21 +77,28 @@ class _Mix:
 
 def _error(before: Unit, after: Unit, reach: int) -> float:
     """The mean square error in blocks that a fit has not seen, of one of GLANCE pixels."""
-    numbers, targets = _numbers(before, reach, GLANCE), after.reshape(-1, 3)[::GLANCE].astype(np.float64)
-    _, told = fitted(_Mix(numbers), targets, board(*before.shape[:2])[::GLANCE], _penalty())
-    return (1 - told) * float(np.square(targets).mean())
+    return _fit(before, after, reach, GLANCE)[1]
 
 
-def _fit(before: Unit, after: Unit, reach: int) -> Values:
-    """(F, 3), each colour by the pixels where it is not clipped."""
-    numbers, targets, odd = _numbers(before, reach), after.reshape(-1, 3).astype(np.float64), board(*before.shape[:2])
-    rows = (targets > DARK) & (targets < LIGHT)
-    rows |= rows.sum(axis=0) < numbers.shape[1]
-    columns = [
-        fitted(_Mix(numbers[free]), target[free, None], odd[free], _penalty())[0]
-        for target, free in zip(targets.T, rows.T, strict=True)
-    ]
-    return np.concatenate(columns, axis=1)
+def _fit(before: Unit, after: Unit, reach: int, every: int = 1) -> tuple[Values, float]:
+    """(F, 3) of one of so many pixels, and the mean square error in blocks that no fit has seen.
+
+    First each colour as much of itself, with the same curves: few pairs show all colours. Then what is left of each, as
+    far as blocks foretell each other. Where a colour is clipped it says nothing.
+    """
+    numbers, targets = _numbers(before, reach, every), after.reshape(-1, 3)[::every].astype(np.float64)
+    odd, free = board(*before.shape[:2])[::every], (targets > DARK) & (targets < LIGHT)
+    free |= free.sum(axis=0) < numbers.shape[1]
+    own = np.concatenate([np.delete(numbers, [one for one in range(3) if one != colour], 1) for colour in range(3)])
+    rows = free.T.reshape(-1)
+    alike, _ = fitted(_Mix(own[rows]), targets.T.reshape(-1, 1)[rows], np.tile(odd, 3)[rows], _penalty(1, RIDGE))
+    mix = np.concatenate([alike[0] * np.eye(3), np.repeat(alike[1:], 3, axis=1)])
+    left = targets - numbers @ mix
+    for colour, seen in enumerate(free.T):
+        more, told = fitted(_Mix(numbers[seen]), left[seen, colour, None], odd[seen], _penalty(3, STIFF))
+        mix[:, colour] += told * more[:, 0]
+        left[:, colour] *= (1 - told) ** 0.5
+    return mix, float(np.square(left).mean())
 
 
 def _numbers(source: Unit, reach: int, every: int = 1) -> Values:
@@ -106,8 +119,8 @@ def _tents(levels: Values, knots: int) -> Values:
     return found
 
 
-def _penalty() -> Values:
-    return _beside([RIDGE * np.eye(3), *map(_cost, KNOTS)])
+def _penalty(colours: int, ridge: float) -> Values:
+    return _beside([ridge * np.eye(colours), *map(_cost, KNOTS)])
 
 
 def _cost(knots: int) -> Values:
