@@ -16,7 +16,7 @@ demo: $(READY)  ## edit real photos by example; the results go to demo/
 	$(RUN)python examples/demo.py
 
 test: $(READY)  ## run the tests
-	$(RUN)python -m pytest -q -n 2 --dist loadfile
+	$(RUN)python -m pytest -q -n 3 --dist loadfile
 
 check: lint types test  ## format, lint, types, layers, sizes, tests
 
