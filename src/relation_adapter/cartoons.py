@@ -7,7 +7,6 @@ squares: a mix of the calm colours, a curve of their luma, and curves of how ste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +88,7 @@ def _fit(before: Unit, after: Unit, reach: int, every: int = 1) -> tuple[Values,
     numbers, targets = _numbers(before, reach, every), after.reshape(-1, 3)[::every].astype(np.float64)
     odd, free = board(*before.shape[:2])[::every], (targets > DARK) & (targets < LIGHT)
     free |= free.sum(axis=0) < numbers.shape[1]
-    own = np.concatenate([np.delete(numbers, [one for one in range(3) if one != colour], 1) for colour in range(3)])
+    own = np.concatenate([numbers[:, [colour, *range(3, numbers.shape[1])]] for colour in range(3)])
     rows = free.T.reshape(-1)
     alike, _ = fitted(_Mix(own[rows]), targets.T.reshape(-1, 1)[rows], np.tile(odd, 3)[rows], _penalty(1, RIDGE))
     mix = np.concatenate([alike[0] * np.eye(3), np.repeat(alike[1:], 3, axis=1)])
@@ -120,18 +119,13 @@ def _tents(levels: Values, knots: int) -> Values:
 
 
 def _penalty(colours: int, ridge: float) -> Values:
-    return _beside([ridge * np.eye(colours), *map(_cost, KNOTS)])
+    """(F, F), for so many colours mixed, beside the curves."""
+    from scipy.linalg import block_diag
+
+    found: Values = block_diag(ridge * np.eye(colours), *map(_cost, KNOTS))
+    return found
 
 
 def _cost(knots: int) -> Values:
     steps = np.diff(np.eye(knots), axis=0)
     return STIFFNESS * steps.T @ steps + HEIGHT * np.eye(knots)
-
-
-def _beside(blocks: Sequence[Values]) -> Values:
-    """One matrix with the others along its diagonal."""
-    found, first = np.zeros((sum(map(len, blocks)),) * 2), 0
-    for block in blocks:
-        found[first : first + len(block), first : first + len(block)] = block
-        first += len(block)
-    return found

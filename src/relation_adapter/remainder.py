@@ -2,7 +2,8 @@
 
 A frame, a stamp, a weave, a grid of tiles lies where it lies in every picture. There the model changes a source just as
 it changes the pair's own `before`, and what it misses of the one it misses of the other. An outline follows what is in
-the picture: then the two changes do not agree, and nothing is carried.
+the picture: then the two changes do not agree, and nothing is carried. They are compared as wholes and around every
+place: what is printed on a coin is a source's own, and its rim is not.
 """
 
 from __future__ import annotations
