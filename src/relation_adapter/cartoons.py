@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relation_adapter.correction import LUMA, Mask, Values, board, fitted
+from relation_adapter.correction import LUMA, Mix, Values, board, fitted
 from relation_adapter.exact.blurs import blurred
+from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.effects import calmest
 from relation_adapter.units import Unit
 
@@ -28,7 +29,6 @@ LEAST = 0.35  # of the error of doing nothing, that it may have
 FLATTER = 0.8  # times the error of the same with the picture as it is, that it may have
 ENDS = 1  # percent of a pair that is darker, and lighter, than what is known of it
 FAR = 0.08  # of luma beyond that, where nothing is known
-DARK, LIGHT = 1 / 255, 254 / 255  # beyond them a colour may be clipped: what it would be is not known
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Cartoon:
 
     def missing(self, source: Unit, result: Unit) -> Values:
         """(H, W, 3): what a result (H, W, 3) of a source lacks to be the cartoon of it, where the pair has its luma."""
-        drawn = (_numbers(source, self.reach) @ self.mix).clip(0, 1).reshape(source.shape)
-        luma = (calmest(source, self.reach) @ LUMA)[..., None]
+        calm = calmest(source, self.reach)
+        drawn, luma = (_numbers(calm) @ self.mix).clip(0, 1).reshape(source.shape), (calm @ LUMA)[..., None]
         beyond = np.maximum(self.known[0] - luma, luma - self.known[1])
         return ((1 - beyond / FAR).clip(0, 1) * (drawn - result)).astype(np.float32)
 
@@ -50,59 +50,42 @@ class Cartoon:
 def cartoon_of(before: Unit, made: Unit, after: Unit) -> Cartoon | None:
     """Of a pair and what a corrected model makes of its before, (H, W, 3) each; None where it is no cartoon."""
     limit = min(BETTER * _off(made, after), LEAST * _off(before, after))
-    errors = {reach: _error(before, after, reach) for reach in (0, *REACHES)}
+    calm = {0: before} | {reach: calmest(before, reach) for reach in REACHES}
+    errors = {reach: _fit(one, after, GLANCE)[1] for reach, one in calm.items()}
     reach = min(errors, key=errors.__getitem__)
     if errors[reach] > min(limit, FLATTER * errors[0]):
         return None
-    dark, light = np.percentile(calmest(before, reach) @ LUMA, (ENDS, 100 - ENDS))
-    return Cartoon(reach, (float(dark), float(light)), _fit(before, after, reach)[0])
+    dark, light = np.percentile(calm[reach] @ LUMA, (ENDS, 100 - ENDS))
+    return Cartoon(reach, (float(dark), float(light)), _fit(calm[reach], after)[0])
 
 
 def _off(first: Unit, second: Unit) -> float:
     return float(np.square(first - second).mean())
 
 
-@dataclass(frozen=True)
-class _Mix:
-    numbers: Values  # (N, F)
-
-    def sums(self, errors: Values, rows: Mask) -> tuple[Values, Values]:
-        seen = self.numbers[rows]
-        return seen.T @ seen, seen.T @ errors[rows]
-
-    def times(self, coefficients: Values) -> Values:
-        return self.numbers @ coefficients
-
-
-def _error(before: Unit, after: Unit, reach: int) -> float:
-    """The mean square error in blocks that a fit has not seen, of one of GLANCE pixels."""
-    return _fit(before, after, reach, GLANCE)[1]
-
-
-def _fit(before: Unit, after: Unit, reach: int, every: int = 1) -> tuple[Values, float]:
-    """(F, 3) of one of so many pixels, and the mean square error in blocks that no fit has seen.
+def _fit(calm: Unit, after: Unit, every: int = 1) -> tuple[Values, float]:
+    """(F, 3) of one of so many calm pixels, and the mean square error in blocks that no fit has seen.
 
     First each colour as much of itself, with the same curves: few pairs show all colours. Then what is left of each, as
     far as blocks foretell each other. Where a colour is clipped it says nothing.
     """
-    numbers, targets = _numbers(before, reach, every), after.reshape(-1, 3)[::every].astype(np.float64)
-    odd, free = board(*before.shape[:2])[::every], (targets > DARK) & (targets < LIGHT)
+    numbers, targets = _numbers(calm, every), after.reshape(-1, 3)[::every].astype(np.float64)
+    odd, free = board(*calm.shape[:2])[::every], (targets > BLACK) & (targets < WHITE)
     free |= free.sum(axis=0) < numbers.shape[1]
     own = np.concatenate([numbers[:, [colour, *range(3, numbers.shape[1])]] for colour in range(3)])
     rows = free.T.reshape(-1)
-    alike, _ = fitted(_Mix(own[rows]), targets.T.reshape(-1, 1)[rows], np.tile(odd, 3)[rows], _penalty(1, RIDGE))
+    alike, _ = fitted(Mix(own[rows]), targets.T.reshape(-1, 1)[rows], np.tile(odd, 3)[rows], _penalty(1, RIDGE))
     mix = np.concatenate([alike[0] * np.eye(3), np.repeat(alike[1:], 3, axis=1)])
     left = targets - numbers @ mix
     for colour, seen in enumerate(free.T):
-        more, told = fitted(_Mix(numbers[seen]), left[seen, colour, None], odd[seen], _penalty(3, STIFF))
+        more, told = fitted(Mix(numbers[seen]), left[seen, colour, None], odd[seen], _penalty(3, STIFF))
         mix[:, colour] += told * more[:, 0]
         left[:, colour] *= (1 - told) ** 0.5
     return mix, float(np.square(left).mean())
 
 
-def _numbers(source: Unit, reach: int, every: int = 1) -> Values:
+def _numbers(calm: Unit, every: int = 1) -> Values:
     """(N, F): the calm colours of one of so many pixels, and how much each knot of the curves counts for it."""
-    calm = calmest(source, reach) if reach else source
     luma = (calm @ LUMA)[..., None]
     levels = [luma, *(STEEP * np.hypot(*np.gradient(one, axis=(0, 1))) for one in (luma, blurred(luma, CONTOUR)))]
     seen = [level.reshape(-1)[::every].clip(0, 1).astype(np.float64) for level in levels]

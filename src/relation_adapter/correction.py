@@ -50,7 +50,7 @@ def fit_correction(known: Sequence[Known]) -> tuple[Coefficients, float]:
     The share is that of blocks of the pictures which the fit has not seen, and what is added is scaled by it.
     """
     features, levels, errors, odd = (np.concatenate(each) for each in zip(*map(_rows, known), strict=True))
-    colours = _Colours(features)
+    colours = Mix(features)
     first, told = fitted(colours, errors, odd, RIDGE * np.eye(FEATURES))
     first *= told
     second, more = fitted(Curves(levels), errors - colours.times(first), odd, stiffness(COLOURS))
@@ -80,15 +80,17 @@ class _Part(Protocol):
 
 
 @dataclass(frozen=True)
-class _Colours:
-    features: Values  # (N, F)
+class Mix:
+    """Numbers of pixels, each as often as its coefficient says."""
+
+    numbers: Values  # (N, F)
 
     def sums(self, errors: Values, rows: Mask) -> tuple[Values, Values]:
-        seen = self.features[rows]
+        seen = self.numbers[rows]
         return seen.T @ seen, seen.T @ errors[rows]
 
     def times(self, coefficients: Values) -> Values:
-        return self.features @ coefficients
+        return self.numbers @ coefficients
 
 
 @dataclass(frozen=True)

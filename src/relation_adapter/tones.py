@@ -21,10 +21,8 @@ DARKS, LIGHTS = 3, 97  # percentiles of blurred luma, where tones begin and end
 FLAT = 0.35  # least distance of the two; flat pictures are not stretched more
 LEAST = 0.15  # share of what is missed, that tones must tell
 BETTER = 1.15  # times what luma tells
-OWN, PAIRS = (
-    1.4,
-    2.0,
-)  # times as far may results be from tones of their own levels as from the pair's; so far they must be
+OWN = 1.4  # times as far as from the pair's levels a result may be from tones of its own, which then count
+PAIRS = 2.0  # times as far it must be, so that the pair's levels do
 
 
 @dataclass(frozen=True)
