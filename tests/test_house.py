@@ -33,6 +33,7 @@ LAYERS = (
         "alignment",
         "correction",
         "remainder",
+        "relation_file",
         "tones",
         "cartoons",
         "exact",
