@@ -14,7 +14,7 @@ from test_filters import as_jpeg, crop, edited, off, photo
 from relation_adapter import Relation, RelationPipeline
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.frames import Frame, frame_from, frame_of
-from relation_adapter.exact.levels import SET, levels_of
+from relation_adapter.exact.levels import FLIPPED, SET, levels_of
 from relation_adapter.units import to_unit
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -96,5 +96,5 @@ def test_mini_sets_levels_by_those_of_each_picture(name: str, shown: str, pipe: 
 
 def test_levels_that_any_curve_sets_are_none_of_their_own() -> None:
     before = photo("chelsea")
-    assert levels_of([(before, before.point([min(255, 2 * level) for level in range(256)] * 3))], 0.0) == ""
-    assert levels_of([(before, before)], 0.0) == ""
+    assert levels_of([(before, before.point([min(255, 2 * level) for level in range(256)] * 3))], 0.0) is None
+    assert levels_of([(before, before)], 0.0, FLIPPED) is None

@@ -50,7 +50,7 @@ def fit_curves(known: Sequence[Known], drivers: Sequence[str] = BY_PIXEL) -> tup
     The error is the mean square in blocks of the pictures that the fit has not seen.
     """
     found, best = drivers[0], float("inf")
-    for driver in drivers:
+    for driver in reversed(drivers) if _in_black_and_white(known) else drivers:
         if (error := _held_out(known, driver)) * SIMPLER < best:
             found, best = driver, error
     levels, targets, _ = _pixels(known, found)
@@ -76,6 +76,12 @@ def fit_blurred_curves(known: Sequence[Known], wanted: float) -> tuple[Table, st
             best, sigma = error, nearer
     found = fit_curves(known, [f"{kind} {sigma}"])
     return found if found[2] < BLURRED[kind] * wanted else None
+
+
+def _in_black_and_white(known: Sequence[Known]) -> bool:
+    """Whether greys became black and white: that parts by luma, which no grey pair tells from each colour by itself."""
+    grey = all(np.ptp(one.source, axis=-1).max() < BLACK for one in known)
+    return grey and all(((one.target < BLACK) | (one.target > WHITE)).all() for one in known)
 
 
 def is_driver(name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from relation_adapter.correction import LUMA, Mask, Values
-from relation_adapter.exact import lattice
+from relation_adapter.exact import hues, lattice
 from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.effects import burst, calmest, mosaic, ranked
 from relation_adapter.units import Unit
@@ -80,6 +80,11 @@ def _levels(source: Unit) -> Values:
     return _stacked([np.ones_like(source), source])
 
 
+def _ranked(source: Unit, side: int, share: float) -> Values:
+    """1, and a colour of those around."""
+    return _levels(ranked(source, side, share))
+
+
 def _in_line(source: Unit, down: int, across: int) -> Values:
     """1, and the pixels in a line through each, LINE_REACH to either side, the rim repeated."""
     (height, width), reach = source.shape[:2], LINE_REACH
@@ -107,7 +112,7 @@ class Family:
     reach: px, how far what is mixed comes from, where it counts pixels.
     way: from the middle to a corner (ring), down or across, where what is mixed has weights at KNOTS places along it;
     then bends cost. rim: px, where programs differ in what they do. lasting: what shows the effect shows it again as it
-    is.
+    is. of_colours: whether it is a mix of the three colours, of a picture or of what an effect leaves of it.
     """
 
     shown: Callable[[Unit], Values]
@@ -118,15 +123,16 @@ class Family:
     rim: int = 0
     reach: int = 0
     lasting: bool = False
+    of_colours: bool = False
 
 
 def _effect(effect: Callable[..., Unit], *how: float, most: float, **more: Any) -> Family:
     """The colours that an effect leaves."""
-    return Family(lambda source: _colours(effect(source, *how)), False, most, **more)
+    return Family(lambda source: _colours(effect(source, *how)), False, most, of_colours=True, **more)
 
 
 FAMILIES = {
-    "colours": Family(_colours, False, 1.0),
+    "colours": Family(_colours, False, 1.0, of_colours=True),
     "blurs": Family(_blurs, True, 1.0),
     "around": Family(_around, True, 0.001, rim=REACH, reach=REACH),
     "relief": Family(_relief, False, 0.001, every=3, rim=RELIEF_REACH, reach=RELIEF_REACH),
@@ -140,20 +146,21 @@ FAMILIES = {
     "focus": Family(_focus, True, 0.04, every=3, way="down"),
     **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
     **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
+    "hues": Family(hues.shown, False, 0.01),
     "lattice": Family(lattice.shown, False, 0.02),
     "close blurs": Family(partial(_blurs, sigmas=CLOSE), True, 0.01, reach=math.ceil(4 * CLOSE[-1])),
     **{
-        f"{rank} {side}": _effect(ranked, side, share, most=0.01, reach=side // 2)
+        f"{rank} {side}": Family(partial(_ranked, side=side, share=share), True, 0.01, reach=side // 2)
         for rank, share in RANKS.items()
         for side in SQUARES
     },
 }
 PLAIN = ("colours", "blurs")  # so few numbers that what they say of one pair holds for others
 RANKED = tuple(f"{rank} {side}" for rank in RANKS for side in SQUARES)
-OF_A_PIXEL = ("", "colours", "lattice")  # what a pixel becomes is told by its own colour alone
+OF_A_PIXEL = ("", "colours", "hues", "lattice")  # what a pixel becomes is told by its own colour alone
 FILTERS = ("around", "close blurs", "row", "column", *RANKED, "relief", "contours")  # count pixels, the likeliest first
 FINE = ("close blurs", *RANKED)  # only where those are the pair's own
-OTHERS = tuple(name for name in FAMILIES if name not in (*PLAIN, *FINE, "lattice"))
+OTHERS = tuple(name for name in FAMILIES if name not in (*PLAIN, *FINE, "hues", "lattice"))
 
 
 @lru_cache(maxsize=64)

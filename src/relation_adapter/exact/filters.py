@@ -27,8 +27,9 @@ WHOLE = 640  # px, the side of what they have to do, too
 NEAREST = "around"  # the family that explains something of what any filter does
 WORTH = 0.5  # of the error of doing nothing, that it may leave
 MOST = 0.02  # of the error of doing nothing, that a filter may leave
-ON_THE_WHOLE = 0.1  # of it, on the whole
+ON_THE_WHOLE = 0.04  # of it, on the whole
 OF_JPEGS = 0.25  # in place of MOST, for LIKELY ones
+WHOLE_JPEGS = 1.25  # in place of ON_THE_WHOLE
 LIKELY = (NEAREST, *FINE)
 ONCE_SAVED = 0.8  # times the error before it is saved like the target, that a filter has afterwards
 ROUNDING = (0.5 / 255) ** 2  # of bytes
@@ -56,7 +57,7 @@ def fit_filter(
             best = told[0], name, told[1]
         if best is not None and best[2] < max(ROUNDING, SURELY * nothing):
             break
-    most = ON_THE_WHOLE * (OF_JPEGS / MOST if any(jpegs) else 1)
+    most = WHOLE_JPEGS if any(jpegs) else ON_THE_WHOLE
     return None if best is None or _left_in_all(pairs, jpegs, *best[:2]) > most else (*best[:2], best[2] / nothing)
 
 

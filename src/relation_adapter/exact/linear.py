@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
+from relation_adapter.exact import hues
 from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
 from relation_adapter.exact.lattice import lattice_of
+from relation_adapter.exact.likely import Likely, likely_mix
 from relation_adapter.units import Unit
 
 RIDGE = 1e-7
@@ -116,11 +118,23 @@ def fitted(known: Sequence[Known], family: Family, every: int = 1) -> tuple[Valu
     numbers, seen = np.concatenate(shown).astype(np.float64), np.concatenate(each)
     targets = np.concatenate([one.target.reshape(-1, 3) for one in known])[seen].astype(np.float64)
     odd = np.concatenate([board(*one.target.shape[:2]) for one in known])[seen]
+    if not family.of_colours:
+        return _foretold(numbers, targets, odd, family, None)
+    _, noise = _foretold(numbers, targets, odd, family, None)
+    likely = likely_mix(numbers[:, 0, 1:4], targets, _unclipped(targets), noise)
+    return _foretold(numbers, targets, odd, family, likely)
+
+
+def _foretold(
+    numbers: Values, targets: Values, odd: Mask, family: Family, likely: Likely | None
+) -> tuple[Values, float]:
+    """(F, 3), and the error in black blocks of a fit of the white ones, and the other way."""
     halves = [_sums(numbers[odd == kept], targets[odd == kept]) for kept in (False, True)]
-    foretold = [np.einsum("ncf,fc->nc", numbers, _solved(*half, len(odd), family)).clip(0, 1) for half in halves]
+    solved = [_solved(*half, len(odd), family, likely) for half in halves]
+    foretold = [np.einsum("ncf,fc->nc", numbers, one).clip(0, 1) for one in solved]
     error = float(np.square(targets - np.where(odd[:, None], *foretold)).mean())
     squares, products = (np.add(*both) for both in zip(*halves, strict=True))
-    return _solved(squares, products, len(odd), family), error
+    return _solved(squares, products, len(odd), family, likely), error
 
 
 def _inside(shape: tuple[int, ...], rim: int) -> Mask:
@@ -134,16 +148,25 @@ def _inside(shape: tuple[int, ...], rim: int) -> Mask:
 
 def _sums(numbers: Values, targets: Values) -> tuple[Values, Values]:
     """(3, F, F) and (3, F): products of what is shown with itself and with the targets, where those are not clipped."""
-    within = (targets > BLACK) & (targets < WHITE)
-    within |= within.sum(axis=0) < FEWEST
+    within = _unclipped(targets)
     seen = [(numbers[within[:, colour], colour], targets[within[:, colour], colour]) for colour in range(3)]
     return np.array([one.T @ one for one, _ in seen]), np.array([one.T @ wanted for one, wanted in seen])
 
 
-def _solved(squares: Values, products: Values, count: int, family: Family) -> Values:
+def _unclipped(targets: Values) -> Mask:
+    """(N, 3): what is neither black nor white; of a colour that hardly has such, all."""
+    within = (targets > BLACK) & (targets < WHITE)
+    within |= within.sum(axis=0) < FEWEST
+    return within
+
+
+def _solved(squares: Values, products: Values, count: int, family: Family, likely: Likely | None) -> Values:
     """(F, 3), of the sums of count pixels."""
     length = squares.shape[1]
     squares = squares + count * _penalty(family, length)
+    if likely is not None:
+        squares = squares + likely.cost * np.eye(length)
+        products = products + (likely.cost + count * RIDGE) * likely.mix.T
     if family.together:
         squares, products = squares.sum(axis=0, keepdims=True), products.sum(axis=0, keepdims=True)
     found: Values = np.broadcast_to(np.linalg.solve(squares, products[..., None])[..., 0].T, (length, 3))
@@ -156,4 +179,6 @@ def _penalty(family: Family, count: int) -> Values:
     if family.way:
         bends = np.diff(np.eye(KNOTS), 2, axis=0)
         found += STIFFNESS * np.kron(np.eye(count // KNOTS), bends.T @ bends)
+    if family is family_of("hues"):
+        found += hues.bends()
     return found

@@ -23,8 +23,8 @@ from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filte
 from relation_adapter.exact.frames import Frame, frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
 from relation_adapter.exact.lattice import changes_all, fit_lattice
-from relation_adapter.exact.levels import levels_of
-from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
+from relation_adapter.exact.levels import FLIPPED, levels_of
+from relation_adapter.exact.linear import fit_family, fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
@@ -41,6 +41,8 @@ BLURRED = 0.012  # the same of curves of blurs, whose sigma is told nearly
 BETTER = 0.5  # times the error of a plainer edit, that another may have
 NOISE = 0.2  # of the error of doing nothing, that JPEG may be thought to have left
 LEFT_IN_MEANS = 0.25  # of JPEG's noise
+FAR_BETTER = 0.25  # times the error that a correction leaves, of a table that is taken for its being so much better
+WORTH = 0.1  # of the error of doing nothing, that it may leave
 STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
@@ -110,10 +112,11 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     plain: tuple[Callable[[], Told | None], ...] = (
         lambda: _by_its_levels(pairs, noise),
         lambda: _plainly(known, pairs, left, nothing, noise, ""),
+        lambda: _by_its_levels(pairs, noise, FLIPPED),
         lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
-        lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
+        lambda: _by_colour(known, pairs, left, nothing, noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
         lambda: _otherwise(known, enough),
@@ -167,14 +170,20 @@ def _plainly(
     return replace(told, error=curved, curves=curves, driver=driver)
 
 
-def _by_lattice(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
-    """As a table from colour to colour: of single pixels, or of means, which show less of what JPEG left."""
+def _by_colour(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float, noise: float) -> Told | None:
+    """As a table from colour to colour, or hue by hue: of single pixels, or of means, which show JPEG less."""
     if not changes_all(known):
         return None
     ways = [known]
     if not _seen_as_they_are(known, pairs):
         ways.append([_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)])
     table, error = min(map(fit_lattice, ways), key=itemgetter(1))
+    for way in ways:  # hues say more of colours that a pair lacks
+        found = fit_family(way, family_of("hues"), min(EXACT * left, family_of("hues").most * nothing, error))
+        if found is not None:
+            return Told(found[1], found[0], "hues")
+    enough = min(EXACT * left, family_of("lattice").most * nothing)
+    enough = max(enough, min(FAR_BETTER * left, WORTH * nothing)) + LEFT_IN_MEANS * noise
     return Told(error, table, "lattice") if error < enough else None
 
 
@@ -274,12 +283,12 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
     return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
 
 
-def _by_its_levels(pairs: Sequence[Pair], noise: float) -> Told | None:
+def _by_its_levels(pairs: Sequence[Pair], noise: float, flipped: float = 0.0) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
-    levels = levels_of(pairs, noise)
+    found = levels_of(pairs, noise, flipped)
     same = np.zeros((rows_of("colours"), 3), np.float32)
     same[1:4] = np.eye(3)
-    return Told(0.0, same, "colours", levels=levels) if levels else None
+    return None if found is None else Told(found[1], same, "colours", levels=found[0])
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
