@@ -34,6 +34,7 @@ LAYERS = (
         "correction",
         "remainder",
         "relation_file",
+        "stillness",
         "tones",
         "cartoons",
         "exact",

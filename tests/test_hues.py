@@ -8,8 +8,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from test_filters import Edit, crop, edited, off, photo
 
 from relation_adapter import RelationPipeline
+from relation_adapter.correction import Known
 from relation_adapter.exact import hues
 from relation_adapter.exact.families import family_of, numbers_of
+from relation_adapter.exact.likely import colours_stay
 from relation_adapter.units import to_unit
 
 
@@ -107,3 +109,14 @@ def test_a_veil_over_a_brown_picture_tints_no_other(pipe: RelationPipeline) -> N
     read = pipe.encode_relation([(veiled(shown), shown)])
     left = off(edited(pipe, veiled(source), read), to_unit(source))
     assert left < 0.05 * off(to_unit(veiled(source)), to_unit(source))
+
+
+def test_a_thing_that_is_gone_is_no_mix_of_colours() -> None:
+    """Of a backdrop and a square, both flat, some mix makes the one of the other and leaves it as it is."""
+    before = np.full((64, 64, 3), [0.2, 0.5, 0.8], np.float32)
+    gone = before.copy()
+    before[10:30, 10:30] = [0.9, 0.3, 0.2]
+    assert colours_stay([Known(before, before, gone)])
+    assert not colours_stay([Known(before, before, before * np.float32(0.9))])
+    grey = np.where(before == before[0, 0], np.float32(0.5), before)
+    assert not colours_stay([Known(grey, grey, np.where(grey == 0.5, grey, 0.8 * grey))])  # made less colourful

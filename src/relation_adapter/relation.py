@@ -67,8 +67,8 @@ class Relation:
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame` and `own_side`, see the properties. Without a `design`
-    only the width of the tokens is compared with the model's.
+    `still`, `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame` and `own_side`, see the properties. Without
+    a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -115,6 +115,11 @@ class Relation:
     def levels(self) -> str:
         """How its own levels are set before its colours change, a name of `levels.SET`; "": they are not."""
         return str(self.provenance.get("levels", ""))
+
+    @property
+    def still(self) -> float:
+        """How much a place has to change to be changed at all, see `stillness.py`; 0: every change counts."""
+        return float(self.provenance.get("still", 0))
 
     @property
     def frame(self) -> Frame | None:

@@ -88,6 +88,8 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
             family_of(str(provenance["filter"]))
         if not all(0 <= float(provenance.get(name, 0)) < 100_000 for name in ("block", "own_side")):
             raise ValueError("block or own_side is no number of pixels")
+        if not 0 <= float(provenance.get("still", 0)) < 2:
+            raise ValueError("still is no change of colour")
         if not is_driver(str(provenance.get("curves", BY_PIXEL[0]))):
             raise ValueError("curves are of something unknown")
         motion_from(provenance.get("motion"))

@@ -7,15 +7,20 @@ luma, where the pair lost its colours or was given them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from relation_adapter.correction import LUMA, Mask, Values
+from relation_adapter.correction import LUMA, Known, Mask, Values
 
 SPREAD = 0.3  # how far numbers of a mix lie from the likeliest ones
 TOGETHER = 100  # pixels whose errors are like one
 EQUAL = 1e-4  # mean square by which one way is better than the other at least
+NEARLY_ALL = 0.8  # of a picture
+ENOUGH = 0.3  # of it, that has a colour and stays
+SAME = 1.5 / 255  # by which a colour has changed
+COLOURFUL = 0.1  # between the most and the least of red, green and blue
 GREY = 2e-5  # mean square of a pixel's colours about their mean, below which a picture is grey
 
 
@@ -28,6 +33,16 @@ class Likely:
 
     mix: Values
     cost: float
+
+
+def colours_stay(known: Sequence[Known]) -> bool:
+    """Whether nearly all of some pictures stays, colours and all: then a thing changed, and not the colours.
+
+    Greys stay where a picture is made more or less colourful, and black and white under most curves.
+    """
+    stay = np.concatenate([np.abs(one.target - one.source).max(axis=2).ravel() < SAME for one in known])
+    colourful = np.concatenate([np.ptp(one.source, axis=2).ravel() > COLOURFUL for one in known])
+    return bool(stay.mean() > NEARLY_ALL and (stay & colourful).mean() > ENOUGH)
 
 
 def likely_mix(colours: Values, targets: Values, within: Mask, noise: float) -> Likely:

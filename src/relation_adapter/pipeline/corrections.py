@@ -28,6 +28,7 @@ from relation_adapter.pipeline.pictures import decode, to_tensor, units
 from relation_adapter.pipeline.request import Weighted
 from relation_adapter.relation import Relation
 from relation_adapter.remainder import Shown, carried
+from relation_adapter.stillness import stilled, threshold_of
 from relation_adapter.tones import Tones
 from relation_adapter.units import Unit, to_unit
 
@@ -45,16 +46,19 @@ def correct(pipe: Any, relation: Relation, pairs: Sequence[Pair]) -> Relation:
     if told is not None:
         relation, share = told.put(relation), max(0.0, 1 - told.error / wrong)
     else:
-        relation = replace(relation, shown=_shown(known, correction))
+        relation = _with_shown(relation, known, correction)
     return replace(relation, provenance={**relation.provenance, "corrected": round(share, 3)})
 
 
-def _shown(known: Sequence[Known], correction: Coefficients) -> torch.Tensor:
-    """(1, P, 3, H, W, 3): before, what is made of it, and after, of the pairs that have the size of the first."""
+def _with_shown(relation: Relation, known: Sequence[Known], correction: Coefficients) -> Relation:
+    """With before, what is made of it, and after, (1, P, 3, H, W, 3), of the pairs that have the size of the first."""
     made = [(one.result + correction_of(one.result, one.source, correction)).clip(0, 1) for one in known]
-    each = [np.stack([one.source, result, one.target]) for one, result in zip(known, made, strict=True)]
-    alike = [one for one in each if one.shape == each[0].shape]
-    return torch.from_numpy(np.stack(alike)[None].astype(np.float16))
+    each = [(one.source, result, one.target) for one, result in zip(known, made, strict=True)]
+    still = threshold_of(each)
+    each = [(before, stilled(before, result, still), after) for before, result, after in each]
+    alike = [np.stack(one) for one in each if one[0].shape == each[0][0].shape]
+    shown = torch.from_numpy(np.stack(alike)[None].astype(np.float16))
+    return replace(relation, shown=shown, provenance={**relation.provenance, **({"still": still} if still else {})})
 
 
 @torch.no_grad()
@@ -93,6 +97,8 @@ def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Un
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
+    if alone is not None:
+        total = stilled(plain, total, fmean(alone.strength) * alone.relation.still)
     if alone is not None and alone.relation.shown is not None and exact.needs_result:
         total = _with_remainder(total, plain, fit, alone.relation, fmean(alone.strength))
     return exact.small(fit.image, total), exact

@@ -24,6 +24,7 @@ from relation_adapter.exact.frames import Frame, frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
 from relation_adapter.exact.lattice import changes_all, fit_lattice
 from relation_adapter.exact.levels import FLIPPED, levels_of
+from relation_adapter.exact.likely import colours_stay
 from relation_adapter.exact.linear import fit_family, fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
@@ -150,6 +151,8 @@ def _plainly(
 
     noise: what JPEG left in single pixels, which is in no error that is told here.
     """
+    if not turn and colours_stay(known):
+        return None
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
     linear, family, error = fit_linear(placed, [] if _seen_as_they_are(known, pairs) else sampled)
@@ -189,7 +192,7 @@ def _by_colour(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothi
 
 def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
     """As a mix of something else."""
-    found = fit_other(known, enough)
+    found = None if colours_stay(known) else fit_other(known, enough)
     return None if found is None else Told(linear=found[0], family=found[1], error=found[2])
 
 
