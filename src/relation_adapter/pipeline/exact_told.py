@@ -198,7 +198,7 @@ def _otherwise(known: Sequence[Known], enough: float) -> Told | None:
 
 def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
     """As a gradient map of blurred luma, or of what it tells."""
-    found = fit_blurred_curves(known, enough)
+    found = None if colours_stay(known) else fit_blurred_curves(known, enough)
     return None if found is None else Told(found[2], curves=found[0], driver=found[1])
 
 
