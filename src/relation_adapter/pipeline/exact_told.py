@@ -28,7 +28,7 @@ from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
-from relation_adapter.exact.turns import TURNS, turn_of, turned
+from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
 from relation_adapter.exact.warps import Warp, warped
 from relation_adapter.images import resize, to_rgb
@@ -106,11 +106,12 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     jpegs = [jpeg_of(after) for _, after in pairs]
     noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
-    surely, turn = max(ROUNDING, SURELY * nothing, noise), turn_of(known)
+    surely, turning = max(ROUNDING, SURELY * nothing, noise), _on_their_sides(known, pairs)
+    turn = turn_of(turning)
     plain: tuple[Callable[[], Told | None], ...] = (
         lambda: _by_its_levels(pairs, noise),
         lambda: _plainly(known, pairs, left, nothing, noise, ""),
-        lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
+        lambda: _plainly(turning, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
         lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
@@ -162,9 +163,21 @@ def _plainly(
     sure = told is not None and error < (ROUNDING if noise and curving else max(ROUNDING, noise))
     if sure or curved > min(BETTER * error, left, CURVED * nothing) + noise:
         return told
-    if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
-        return Told(curved, curves=curves, driver=driver, turn=turn)
-    return replace(told, error=curved, curves=curves, driver=driver)
+    told = Told(curved, linear, family, curves, driver, turn)
+    # A mix that is not sure says nothing of levels that no curve knows; but no model turns a picture.
+    return (
+        told if turn or (error < EXACT * left and error <= BEYOND * nothing) else replace(told, linear=None, family="")
+    )
+
+
+def _on_their_sides(known: Sequence[Known], pairs: Sequence[Pair]) -> list[Known]:
+    """The pairs with targets of the size that their sources have on their side, where after lies so."""
+    return [
+        replace(one, target=to_unit(resize(to_rgb(after), one.source.shape[:2])))
+        if lies_on_side(before.size, after.size)
+        else one
+        for one, (before, after) in zip(known, pairs, strict=True)
+    ]
 
 
 def _by_lattice(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
