@@ -25,6 +25,7 @@ from relation_adapter.errors import WeightsError
 from relation_adapter.exact.frames import Frame, frame_from
 from relation_adapter.exact.motion import Motion, motion_from
 from relation_adapter.exact.slips import Slips, slips_from
+from relation_adapter.exact.tiles import Tiles, tiles_from
 from relation_adapter.exact.warps import Warp, warp_from
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
@@ -67,8 +68,8 @@ class Relation:
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame` and `own_side`, see the properties. Without a `design`
-    only the width of the tokens is compared with the model's.
+    `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame`, `tiles` and `own_side`, see the properties. Without a
+    `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -120,6 +121,11 @@ class Relation:
     def frame(self) -> Frame | None:
         """What is laid around a picture after its colours have changed; None: nothing."""
         return frame_from(self.provenance.get("frame"))
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """What a picture is made small in, many times, each with its own colours; None: it is not."""
+        return tiles_from(self.provenance.get("tiles"))
 
     @property
     def filter_name(self) -> str:

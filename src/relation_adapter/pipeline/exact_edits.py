@@ -84,6 +84,8 @@ class Exact:
             return warped(to_rgb(picture), self.relation.warp.part(self.strength))
         if self.relation.levels:
             return Image.blend(to_rgb(picture), SET[self.relation.levels](to_rgb(picture)), self.strength)
+        if self.relation.tiles is not None:
+            return Image.blend(to_rgb(picture), self.relation.tiles.place(picture), self.strength)
         if self.relation.frame is not None:
             return self.relation.frame.times(self._scale(picture.size)).place(picture)
         if self.relation.block:

@@ -28,6 +28,7 @@ from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
+from relation_adapter.exact.tiles import Tiles, tiles_of
 from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
 from relation_adapter.exact.warps import Warp, warped
@@ -64,6 +65,7 @@ class Told:
     block: float | None = None  # px, of the side of blocks
     levels: str = ""
     frame: Frame | None = None
+    tiles: Tiles | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
     own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
@@ -80,6 +82,7 @@ class Told:
             "block": self.block,
             "levels": self.levels,
             "frame": None if self.frame is None else asdict(self.frame),
+            "tiles": None if self.tiles is None else asdict(self.tiles),
             "filter": self.filter_name,
             "own_side": self.own_side,
         }
@@ -114,6 +117,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _plainly(turning, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
+        lambda: _tiled(pairs, min(enough, MOVED * nothing) + noise),
         lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
@@ -233,7 +237,7 @@ def _filtered(
     best: Told | None,
 ) -> Told | None:
     """The best so far with a filter of the pairs' own pixels, where that is much better than it."""
-    placed = best is not None and (best.turn or best.block or best.frame or best.levels)
+    placed = best is not None and (best.turn or best.block or best.frame or best.levels or best.tiles)
     if placed or any(before.size != after.size for before, after in pairs):
         return None
     seen = _seen_as_they_are(known, pairs)
@@ -290,9 +294,20 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
 def _by_its_levels(pairs: Sequence[Pair], noise: float) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
     levels = levels_of(pairs, noise)
+    return Told(0.0, _same(), "colours", levels=levels) if levels else None
+
+
+def _tiled(pairs: Sequence[Pair], enough: float) -> Told | None:
+    """As tiles, which have their own colours."""
+    found = tiles_of(pairs)
+    return None if found is None or found[1] > enough else Told(found[1], _same(), "colours", tiles=found[0])
+
+
+def _same() -> Coefficients:
+    """The mix that leaves colours as they are."""
     same = np.zeros((rows_of("colours"), 3), np.float32)
     same[1:4] = np.eye(3)
-    return Told(0.0, same, "colours", levels=levels) if levels else None
+    return same
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
