@@ -17,6 +17,7 @@ from relation_adapter.exact.families import OF_A_PIXEL, family_of
 from relation_adapter.exact.levels import SET
 from relation_adapter.exact.linear import linear_of, mean_luma
 from relation_adapter.exact.motion import moved
+from relation_adapter.exact.planes import seen_from
 from relation_adapter.exact.slips import slipped
 from relation_adapter.exact.turns import SIDEWAYS, turned
 from relation_adapter.exact.warps import warped
@@ -78,6 +79,8 @@ class Exact:
             return picture
         if self.relation.motion is not None:
             return moved(to_rgb(picture), self.relation.motion.part(self.strength))
+        if self.relation.plane is not None:
+            return seen_from(to_rgb(picture), self.relation.plane.part(self.strength))
         if self.relation.slips is not None:
             return slipped(to_rgb(picture), self.relation.slips.part(self.strength))
         if self.relation.warp is not None:

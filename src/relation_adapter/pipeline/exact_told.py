@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
-from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
+from relation_adapter.exact.curves import BY_PIXEL, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
-from relation_adapter.exact.frames import Frame, frame_of, inside_of
+from relation_adapter.exact.frames import frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
 from relation_adapter.exact.lattice import changes_all, fit_lattice
 from relation_adapter.exact.levels import levels_of
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
-from relation_adapter.exact.motion import Motion, moved
+from relation_adapter.exact.motion import moved
 from relation_adapter.exact.motion_fit import motion_of
-from relation_adapter.exact.slips import Slips, slipped, slips_of
-from relation_adapter.exact.tiles import Tiles, tiles_of
+from relation_adapter.exact.plane_fit import plane_of
+from relation_adapter.exact.planes import seen_from
+from relation_adapter.exact.slips import slipped, slips_of
+from relation_adapter.exact.tiles import tiles_of
 from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
-from relation_adapter.exact.warps import Warp, warped
+from relation_adapter.exact.warps import warped
 from relation_adapter.images import resize, to_rgb
-from relation_adapter.relation import Relation
+from relation_adapter.pipeline.told import Told
 from relation_adapter.units import from_unit, to_unit
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
@@ -46,57 +46,8 @@ STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
+FROM_ELSEWHERE = 0.03  # the same of a plane, whose pixels programs mix each their own way
 BENT = 0.2  # the same of lines that moved, each its own way
-
-
-@dataclass(frozen=True)
-class Told:
-    """What some pairs say exactly, and the mean square error of it in blocks that no fit has seen."""
-
-    error: float
-    linear: Coefficients | None = None
-    family: str = ""  # of linear
-    curves: Table | None = None
-    driver: str = ""  # of curves
-    turn: str = ""
-    motion: Motion | None = None
-    slips: Slips | None = None
-    warp: Warp | None = None
-    block: float | None = None  # px, of the side of blocks
-    levels: str = ""
-    frame: Frame | None = None
-    tiles: Tiles | None = None
-    filter: Coefficients | None = None
-    filter_name: str = ""
-    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
-
-    def put(self, relation: Relation) -> Relation:
-        """The relation that keeps it."""
-        says = {
-            "linear": self.family,
-            "curves": self.driver,
-            "turn": self.turn,
-            "motion": None if self.motion is None else asdict(self.motion),
-            "slips": None if self.slips is None else self.slips.bands,
-            "warp": None if self.warp is None else asdict(self.warp),
-            "block": self.block,
-            "levels": self.levels,
-            "frame": None if self.frame is None else asdict(self.frame),
-            "tiles": None if self.tiles is None else asdict(self.tiles),
-            "filter": self.filter_name,
-            "own_side": self.own_side,
-        }
-        return replace(
-            relation,
-            linear=_kept(self.linear),
-            curves=_kept(self.curves),
-            filter=_kept(self.filter),
-            provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
-        )
-
-
-def _kept(found: Coefficients | None) -> Tensor | None:
-    return None if found is None else torch.from_numpy(found)[None]
 
 
 def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
@@ -124,6 +75,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
+        lambda: _as_a_plane(known, min(enough, FROM_ELSEWHERE * nothing)),
         lambda: _slid(known, min(enough, MOVED * nothing)),
         lambda: _bent(known, min(enough, BENT * nothing)),
     )
@@ -211,6 +163,12 @@ def _moving(known: Sequence[Known], enough: float) -> Told | None:
     """As a motion, with or without a mix of colours or blurs."""
     motion = motion_of(known)
     return None if motion is None else _placed(known, enough, partial(moved, motion=motion), Told(0, motion=motion))
+
+
+def _as_a_plane(known: Sequence[Known], enough: float) -> Told | None:
+    """As a plane seen from elsewhere, with or without a mix."""
+    plane = plane_of(known[0])
+    return None if plane is None else _placed(known, enough, partial(seen_from, plane=plane), Told(0, plane=plane))
 
 
 def _slid(known: Sequence[Known], enough: float) -> Told | None:
