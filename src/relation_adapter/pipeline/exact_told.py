@@ -72,11 +72,11 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
+        lambda: _slid(known, pairs, min(enough, MOVED * nothing)),
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
         lambda: _as_a_plane(known, min(enough, FROM_ELSEWHERE * nothing)),
-        lambda: _slid(known, min(enough, MOVED * nothing)),
         lambda: _bent(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
@@ -171,10 +171,18 @@ def _as_a_plane(known: Sequence[Known], enough: float) -> Told | None:
     return None if plane is None else _placed(known, enough, partial(seen_from, plane=plane), Told(0, plane=plane))
 
 
-def _slid(known: Sequence[Known], enough: float) -> Told | None:
-    """As bands that slid, the same in all pairs, with or without a mix."""
-    slips = slips_of(known[0].source, known[0].target)
-    return None if slips is None else _placed(known, enough, partial(slipped, slips=slips), Told(0, slips=slips))
+def _slid(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
+    """As bands, or colours, that slid, the same in all pairs, by whole pixels of theirs; with or without a mix."""
+    if any(before.size != after.size for before, after in pairs):
+        return None
+    slips = slips_of(*(to_unit(to_rgb(picture)) for picture in pairs[0]))
+    if slips is None:
+        return None
+    pictures = [
+        resize(slipped(to_rgb(before), slips), one.target.shape[1::-1])
+        for one, (before, _) in zip(known, pairs, strict=True)
+    ]
+    return _fitted(known, enough, pictures, Told(0, slips=slips))
 
 
 def _bent(known: Sequence[Known], enough: float) -> Told | None:
@@ -287,7 +295,11 @@ def _placed(
     known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
 ) -> Told | None:
     """What is told of places, with the mix that is left once the sources are placed."""
-    pictures = [place(from_unit(one.source)) for one in known]
+    return _fitted(known, enough, [place(from_unit(one.source)) for one in known], told)
+
+
+def _fitted(known: Sequence[Known], enough: float, pictures: Sequence[Image.Image], told: Told) -> Told | None:
+    """The same, of placed pictures."""
     placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
     linear, family, error = fit_linear(placed)
     return replace(told, linear=linear, family=family, error=error) if error < enough else None
