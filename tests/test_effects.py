@@ -123,6 +123,24 @@ def test_bands_that_slid_are_told_to_the_pixel_and_slid_in_a_picture_of_any_size
         (0.25, 0.0625, 0.03125, 0.0), (0.5, 0.0, 0.0, 0.0), (0.75, -0.125, -0.125, -0.125))))  # fmt: skip
 
 
+def test_of_a_large_pair_what_slid_is_told_by_its_own_pixels() -> None:
+    """At the size that the model sees they are no whole pixels."""
+    pipe, before = RelationPipeline.from_pretrained("mini"), natural(384).crop((0, 0, 384, 290))
+    pipe.set_progress_bar_config(disable=True)
+    apart = Slips(((0.0, 10 / 384, 0.0, -7 / 384),))
+    read = pipe.encode_relation([(before, slipped(before, apart))])
+    assert read.slips == apart
+    other = natural(192)
+    made = to_unit(pipe(image=other, relation=read).images[0])
+    assert off(made, to_unit(slipped(other, apart))) < 0.001
+
+
+def test_of_a_huge_pair_some_rows_say_how_it_slid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relation_adapter.exact.slips.PIXELS", 128 * 128 // 4)
+    before = crop(0, 0, 128)
+    assert slips_of(to_unit(before), to_unit(slipped(before, Slips(BANDS)))) == Slips(BANDS)
+
+
 def test_mini_slides_the_bands_of_a_large_photo_and_the_file_keeps_them(tmp_path: Path) -> None:
     pipe, photo = RelationPipeline.from_pretrained("mini"), natural(384)
     pipe.set_progress_bar_config(disable=True)

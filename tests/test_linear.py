@@ -16,7 +16,7 @@ from relation_adapter.correction import Known
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.families import rows_of
 from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
-from relation_adapter.exact.turns import TURNS, turn_of, turned
+from relation_adapter.exact.turns import SIDEWAYS, TURNS, lies_on_side, turn_of, turned
 from relation_adapter.train.tuning import Tuning, tune
 from relation_adapter.units import Unit, to_unit
 
@@ -242,14 +242,53 @@ def test_mini_mirrors_a_large_photo_with_all_its_detail() -> None:
     assert pipe(image=upright, relation=read, seed=0).images[0].size == (80, 160)
 
 
-def test_a_turn_on_its_side_is_for_square_pictures_and_none_is_half_made() -> None:
-    pipe, upright = mini(), natural(192).crop((0, 0, 80, 160))
+@pytest.mark.parametrize("turn", SIDEWAYS)
+def test_a_turn_on_its_side_turns_the_size_with_the_picture(turn: str) -> None:
+    """Of pairs that are square and that are not, of several sources at once, even of one too long for the model."""
+    pipe, photo = mini(), natural(384)
+    sources = [photo.crop(box) for box in ((0, 0, 300, 200), (50, 0, 178, 128), (30, 0, 60, 384), (0, 10, 64, 94))]
+    wanted = [turned(source, turn) for source in sources]
+    for before in (crop(0, 0), crop(0, 0, 90).resize((80, 130))):
+        read = pipe.encode_relation([(before, ImageOps.invert(turned(before, turn)))])
+        assert read.turn == turn
+        made = pipe(image=sources, relation=read).images
+        assert [one.size for one in made] == [one.size for one in wanted]
+        for one, true in zip(made, wanted, strict=True):
+            assert off(to_unit(one), to_unit(ImageOps.invert(true))) < 0.001
+        (asked,) = pipe(image=sources[0], relation=read, size=(96, 64)).images
+        assert asked.size == (96, 64)  # as it was asked
+        assert off(to_unit(asked), to_unit(ImageOps.invert(wanted[0].resize((96, 64))))) < 0.01
+        arrays = pipe(image=sources, relation=read, output_type="np").images
+        assert [array.shape[1::-1] for array in arrays] == [one.size for one in wanted]
+
+
+def test_no_turn_is_half_made() -> None:
+    pipe = mini()
     read = pipe.encode_relation([(crop(0, 0), crop(0, 0).transpose(Image.Transpose.ROTATE_90))])
-    assert read.turn == "rotate_90"
-    for picture, strength, exact in ((upright, 1.0, False), (crop(96, 0), 0.5, False), (crop(96, 0), 1.0, True)):
-        given = {"image": picture, "seed": 0, "output_type": "np", "strength": strength}
+    for strength, exact in ((0.5, False), (1.0, True)):
+        given = {"image": crop(96, 0), "seed": 0, "output_type": "np", "strength": strength}
         without = pipe(relation=replace(read, linear=None, curves=None), **given).images[0]
         assert np.array_equal(pipe(relation=read, **given).images[0], without) != exact
+
+
+def test_a_turned_picture_whose_colours_no_mix_says_is_turned_all_the_same() -> None:
+    pipe, before = mini(), natural(128).crop((0, 0, 128, 96))
+
+    def edit(image: Image.Image) -> Image.Image:
+        return ImageOps.solarize(image).transpose(Image.Transpose.ROTATE_270)
+
+    read = pipe.encode_relation([(before, edit(before))])
+    assert read.turn == "rotate_270" and read.driver
+    other = natural(192).crop((20, 60, 180, 160))
+    made = pipe(image=other, relation=read).images[0]
+    assert made.size == (100, 160)
+    assert off(to_unit(made), to_unit(edit(other))) < 0.001
+
+
+def test_the_ratio_says_which_pairs_lie_on_their_sides() -> None:
+    assert lies_on_side((200, 150), (150, 200)) and lies_on_side((1000, 333), (111, 333))
+    assert not lies_on_side((200, 150), (200, 150)) and not lies_on_side((200, 150), (150, 210))
+    assert not lies_on_side((128, 128), (64, 64)) and not lies_on_side((200, 199), (200, 199))
 
 
 def test_two_relations_together_are_left_to_the_model() -> None:

@@ -24,7 +24,9 @@ from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
 from relation_adapter.exact.frames import Frame, frame_from
 from relation_adapter.exact.motion import Motion, motion_from
+from relation_adapter.exact.planes import Plane, plane_from
 from relation_adapter.exact.slips import Slips, slips_from
+from relation_adapter.exact.tiles import Tiles, tiles_from
 from relation_adapter.exact.warps import Warp, warp_from
 from relation_adapter.files import reason, write_whole
 from relation_adapter.images import to_rgb
@@ -67,8 +69,8 @@ class Relation:
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `still`, `turn`, `motion`, `slips`, `warp`, `block`, `levels`, `frame` and `own_side`, see the properties. Without
-    a `design` only the width of the tokens is compared with the model's.
+    `still`, `turn`, `motion`, `slips`, `warp`, `plane`, `block`, `levels`, `frame`, `tiles` and `own_side`, see the
+    properties. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -127,6 +129,11 @@ class Relation:
         return frame_from(self.provenance.get("frame"))
 
     @property
+    def tiles(self) -> Tiles | None:
+        """What a picture is made small in, many times, each with its own colours; None: it is not."""
+        return tiles_from(self.provenance.get("tiles"))
+
+    @property
     def filter_name(self) -> str:
         """What its filter mixes, a name that `families.family_of` knows; "": it has none."""
         return str(self.provenance.get("filter", "")) if self.filter is not None else ""
@@ -155,6 +162,11 @@ class Relation:
     def warp(self) -> Warp | None:
         """How its lines are moved, each its own way, before its colours change; None: they are not."""
         return warp_from(self.provenance.get("warp"))
+
+    @property
+    def plane(self) -> Plane | None:
+        """As what plane it is seen before its colours change; None: as it is."""
+        return plane_from(self.provenance.get("plane"))
 
     @cached_property
     def drawn(self) -> list[Cartoon | Tones | None]:

@@ -13,7 +13,9 @@ from relation_adapter.exact.families import family_of
 from relation_adapter.exact.frames import frame_from
 from relation_adapter.exact.levels import SET
 from relation_adapter.exact.motion import motion_from
+from relation_adapter.exact.planes import plane_from
 from relation_adapter.exact.slips import slips_from
+from relation_adapter.exact.tiles import tiles_from
 from relation_adapter.exact.turns import TURNS
 from relation_adapter.exact.warps import warp_from
 from relation_adapter.files import reason
@@ -95,7 +97,9 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         motion_from(provenance.get("motion"))
         slips_from(provenance.get("slips"))
         warp_from(provenance.get("warp"))
+        plane_from(provenance.get("plane"))
         frame_from(provenance.get("frame"))
+        tiles_from(provenance.get("tiles"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from relation_adapter.units import Unit
 Shifts = npt.NDArray[np.int64]
 
 TEAR = 3e-4  # mean square of a row: what a tear between two rows has to save
+PIXELS = 400_000  # that are looked at
 MOST = 24  # tears; more are noise
 
 
@@ -45,7 +47,9 @@ def slipped(picture: Image.Image, slips: Slips) -> Image.Image:
 
 
 def slips_of(source: Unit, target: Unit) -> Slips | None:
-    """How the target's bands have most likely slid; None where none has, or too many."""
+    """How the target's bands have most likely slid; None where none has, or too many. Of large ones by some rows."""
+    every = math.ceil(target.shape[0] * target.shape[1] / PIXELS)
+    source, target = source[::every], target[::every]
     height, width = target.shape[:2]
     shifts = np.stack([_path(_costs(source[..., colour], target[..., colour])) for colour in range(3)], axis=1)
     tops = [0, *(np.flatnonzero(np.any(np.diff(shifts, axis=0) != 0, axis=1)) + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from relation_adapter.exact.families import OF_A_PIXEL, family_of
 from relation_adapter.exact.levels import SET
 from relation_adapter.exact.linear import linear_of, mean_luma
 from relation_adapter.exact.motion import moved
+from relation_adapter.exact.planes import seen_from
 from relation_adapter.exact.slips import slipped
 from relation_adapter.exact.turns import SIDEWAYS, turned
 from relation_adapter.exact.warps import warped
@@ -40,14 +41,13 @@ class Exact:
 
     @classmethod
     def of(cls, relation: Relation, strength: float, fit: Fit) -> Exact:
-        """None half turns, frames or pixelates a picture, and none turns one on its side that is not square.
+        """None half turns, frames or pixelates a picture.
 
         Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
         source, and what the model sees of the edit is done in place of a filter, if that is exact, too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
-        fits = source.width == source.height or relation.turn not in SIDEWAYS
-        if not relation.is_exact or not fits or ((relation.turn or relation.block or relation.frame) and strength != 1):
+        if not relation.is_exact or ((relation.turn or relation.block or relation.frame) and strength != 1):
             return cls()
         side, own = math.sqrt(math.prod(fit.size)), max(1, relation.own_side)
         alike = 1 / ALIKE < side / own < ALIKE
@@ -79,17 +79,31 @@ class Exact:
             return picture
         if self.relation.motion is not None:
             return moved(to_rgb(picture), self.relation.motion.part(self.strength))
+        if self.relation.plane is not None:
+            return seen_from(to_rgb(picture), self.relation.plane.part(self.strength))
         if self.relation.slips is not None:
             return slipped(to_rgb(picture), self.relation.slips.part(self.strength))
         if self.relation.warp is not None:
             return warped(to_rgb(picture), self.relation.warp.part(self.strength))
         if self.relation.levels:
             return Image.blend(to_rgb(picture), SET[self.relation.levels](to_rgb(picture)), self.strength)
+        if self.relation.tiles is not None:
+            return Image.blend(to_rgb(picture), self.relation.tiles.place(picture), self.strength)
         if self.relation.frame is not None:
             return self.relation.frame.times(self._scale(picture.size)).place(picture)
         if self.relation.block:
             return in_blocks(picture, self.relation.block * self._scale(picture.size))
         return turned(picture, self.relation.turn)
+
+    def fit(self, fit: Fit, own_size: bool) -> Fit:
+        """The placed source as the model would see it. own_size: whether the result is to be as large as the source."""
+        if self.relation is None or self.relation.turn not in SIDEWAYS:
+            return replace(fit, image=self.place(fit.image))
+        inside = Image.new("L", fit.image.size)
+        inside.paste(255, fit.box)
+        box = turned(inside, self.relation.turn).getbbox()
+        assert box is not None
+        return Fit(self.place(fit.image), box, fit.size[::-1] if own_size else fit.size)
 
     def small(self, source: Image.Image, result: Unit) -> Unit:
         """The edit of a source as the model saw it, (H, W, 3) in [0, 1]; result: what the model makes of it."""

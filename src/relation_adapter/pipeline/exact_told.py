@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
-from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
+from relation_adapter.exact.curves import BY_PIXEL, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
-from relation_adapter.exact.frames import Frame, frame_of, inside_of
+from relation_adapter.exact.frames import frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
 from relation_adapter.exact.lattice import changes_all, fit_lattice
 from relation_adapter.exact.levels import FLIPPED, levels_of
 from relation_adapter.exact.likely import colours_stay
 from relation_adapter.exact.linear import fit_family, fit_linear, fit_other, linear_of
-from relation_adapter.exact.motion import Motion, moved
+from relation_adapter.exact.motion import moved
 from relation_adapter.exact.motion_fit import motion_of
-from relation_adapter.exact.slips import Slips, slipped, slips_of
-from relation_adapter.exact.turns import TURNS, turn_of, turned
+from relation_adapter.exact.plane_fit import plane_of
+from relation_adapter.exact.planes import seen_from
+from relation_adapter.exact.slips import slipped, slips_of
+from relation_adapter.exact.tiles import tiles_of
+from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
-from relation_adapter.exact.warps import Warp, warped
+from relation_adapter.exact.warps import warped
 from relation_adapter.images import resize, to_rgb
-from relation_adapter.relation import Relation
+from relation_adapter.pipeline.told import Told
 from relation_adapter.units import from_unit, to_unit
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
@@ -48,55 +49,8 @@ STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
+FROM_ELSEWHERE = 0.03  # the same of a plane, whose pixels programs mix each their own way
 BENT = 0.2  # the same of lines that moved, each its own way
-
-
-@dataclass(frozen=True)
-class Told:
-    """What some pairs say exactly, and the mean square error of it in blocks that no fit has seen."""
-
-    error: float
-    linear: Coefficients | None = None
-    family: str = ""  # of linear
-    curves: Table | None = None
-    driver: str = ""  # of curves
-    turn: str = ""
-    motion: Motion | None = None
-    slips: Slips | None = None
-    warp: Warp | None = None
-    block: float | None = None  # px, of the side of blocks
-    levels: str = ""
-    frame: Frame | None = None
-    filter: Coefficients | None = None
-    filter_name: str = ""
-    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
-
-    def put(self, relation: Relation) -> Relation:
-        """The relation that keeps it."""
-        says = {
-            "linear": self.family,
-            "curves": self.driver,
-            "turn": self.turn,
-            "motion": None if self.motion is None else asdict(self.motion),
-            "slips": None if self.slips is None else self.slips.bands,
-            "warp": None if self.warp is None else asdict(self.warp),
-            "block": self.block,
-            "levels": self.levels,
-            "frame": None if self.frame is None else asdict(self.frame),
-            "filter": self.filter_name,
-            "own_side": self.own_side,
-        }
-        return replace(
-            relation,
-            linear=_kept(self.linear),
-            curves=_kept(self.curves),
-            filter=_kept(self.filter),
-            provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
-        )
-
-
-def _kept(found: Coefficients | None) -> Tensor | None:
-    return None if found is None else torch.from_numpy(found)[None]
 
 
 def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
@@ -109,21 +63,24 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     jpegs = [jpeg_of(after) for _, after in pairs]
     noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
-    surely, turn = max(ROUNDING, SURELY * nothing, noise), turn_of(known)
+    surely, turning = max(ROUNDING, SURELY * nothing, noise), _on_their_sides(known, pairs)
+    turn = turn_of(turning)
     plain: tuple[Callable[[], Told | None], ...] = (
         lambda: _by_its_levels(pairs, noise),
         lambda: _plainly(known, pairs, left, nothing, noise, ""),
         lambda: _by_its_levels(pairs, noise, FLIPPED),
-        lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
+        lambda: _plainly(turning, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
+        lambda: _tiled(pairs, min(enough, MOVED * nothing) + noise),
         lambda: _by_colour(known, pairs, left, nothing, noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
+        lambda: _slid(known, pairs, min(enough, MOVED * nothing)),
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
         lambda: _moving(known, min(enough, MOVED * nothing)),
-        lambda: _slid(known, min(enough, MOVED * nothing)),
+        lambda: _as_a_plane(known, min(enough, FROM_ELSEWHERE * nothing)),
         lambda: _bent(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
@@ -168,9 +125,21 @@ def _plainly(
     sure = told is not None and error < (ROUNDING if noise and curving else max(ROUNDING, noise))
     if sure or curved > min(BETTER * error, left, CURVED * nothing) + noise:
         return told
-    if told is None or error > BEYOND * nothing:  # a mix that is not sure says nothing of levels that no curve knows
-        return Told(curved, curves=curves, driver=driver, turn=turn)
-    return replace(told, error=curved, curves=curves, driver=driver)
+    told = Told(curved, linear, family, curves, driver, turn)
+    # A mix that is not sure says nothing of levels that no curve knows; but no model turns a picture.
+    return (
+        told if turn or (error < EXACT * left and error <= BEYOND * nothing) else replace(told, linear=None, family="")
+    )
+
+
+def _on_their_sides(known: Sequence[Known], pairs: Sequence[Pair]) -> list[Known]:
+    """The pairs with targets of the size that their sources have on their side, where after lies so."""
+    return [
+        replace(one, target=to_unit(resize(to_rgb(after), one.source.shape[:2])))
+        if lies_on_side(before.size, after.size)
+        else one
+        for one, (before, after) in zip(known, pairs, strict=True)
+    ]
 
 
 def _by_colour(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothing: float, noise: float) -> Told | None:
@@ -208,10 +177,24 @@ def _moving(known: Sequence[Known], enough: float) -> Told | None:
     return None if motion is None else _placed(known, enough, partial(moved, motion=motion), Told(0, motion=motion))
 
 
-def _slid(known: Sequence[Known], enough: float) -> Told | None:
-    """As bands that slid, the same in all pairs, with or without a mix."""
-    slips = slips_of(known[0].source, known[0].target)
-    return None if slips is None else _placed(known, enough, partial(slipped, slips=slips), Told(0, slips=slips))
+def _as_a_plane(known: Sequence[Known], enough: float) -> Told | None:
+    """As a plane seen from elsewhere, with or without a mix."""
+    plane = plane_of(known[0])
+    return None if plane is None else _placed(known, enough, partial(seen_from, plane=plane), Told(0, plane=plane))
+
+
+def _slid(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
+    """As bands, or colours, that slid, the same in all pairs, by whole pixels of theirs; with or without a mix."""
+    if any(before.size != after.size for before, after in pairs):
+        return None
+    slips = slips_of(*(to_unit(to_rgb(picture)) for picture in pairs[0]))
+    if slips is None:
+        return None
+    pictures = [
+        resize(slipped(to_rgb(before), slips), one.target.shape[1::-1])
+        for one, (before, _) in zip(known, pairs, strict=True)
+    ]
+    return _fitted(known, enough, pictures, Told(0, slips=slips))
 
 
 def _bent(known: Sequence[Known], enough: float) -> Told | None:
@@ -232,7 +215,7 @@ def _filtered(
     best: Told | None,
 ) -> Told | None:
     """The best so far with a filter of the pairs' own pixels, where that is much better than it."""
-    placed = best is not None and (best.turn or best.block or best.frame or best.levels)
+    placed = best is not None and (best.turn or best.block or best.frame or best.levels or best.tiles)
     if placed or any(before.size != after.size for before, after in pairs):
         return None
     seen = _seen_as_they_are(known, pairs)
@@ -289,9 +272,20 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
 def _by_its_levels(pairs: Sequence[Pair], noise: float, flipped: float = 0.0) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
     found = levels_of(pairs, noise, flipped)
+    return None if found is None else Told(found[1], _same(), "colours", levels=found[0])
+
+
+def _tiled(pairs: Sequence[Pair], enough: float) -> Told | None:
+    """As tiles, which have their own colours."""
+    found = tiles_of(pairs)
+    return None if found is None or found[1] > enough else Told(found[1], _same(), "colours", tiles=found[0])
+
+
+def _same() -> Coefficients:
+    """The mix that leaves colours as they are."""
     same = np.zeros((rows_of("colours"), 3), np.float32)
     same[1:4] = np.eye(3)
-    return None if found is None else Told(found[1], same, "colours", levels=found[0])
+    return same
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
@@ -313,7 +307,11 @@ def _placed(
     known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
 ) -> Told | None:
     """What is told of places, with the mix that is left once the sources are placed."""
-    pictures = [place(from_unit(one.source)) for one in known]
+    return _fitted(known, enough, [place(from_unit(one.source)) for one in known], told)
+
+
+def _fitted(known: Sequence[Known], enough: float, pictures: Sequence[Image.Image], told: Told) -> Told | None:
+    """The same, of placed pictures."""
     placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
     linear, family, error = fit_linear(placed)
     return replace(told, linear=linear, family=family, error=error) if error < enough else None

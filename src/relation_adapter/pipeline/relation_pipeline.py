@@ -242,7 +242,8 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
         or a list. generator: one for the results in turn, or a list. latents: where the flow starts, (results, L, C) or
         a list. prompt_embeds (N or 1, T, J), pooled_prompt_embeds (N or 1, P): from `encode_prompt`.
         max_sequence_length: T. size: (width, height) to work at and return, as height and width are; `own`, the
-        picture's, or `native`, the area of training (default: the design's choice), brought back to the picture's size,
+        picture's, or `native`, the area of training (default: the design's choice), brought back to the picture's size
+        (that of one turned on its side, where an edit says exactly that),
         with `detail` as sharp as the picture (default: after `native`). shift_tokens: what the time shift counts,
         `noisy_and_source` as published, `noisy`, or `none`. output_type: pil; later, functions that make these; np, pt
         in [0, 1], on the CPU; latent, the noisy tokens (results, L, C). What differs in size comes as a list.
@@ -276,8 +277,9 @@ class RelationPipeline(CallState, OffloadMixin, SavingPipeline, Loras, Agreement
             encoded = embeds or encode_texts(self, texts, device, length, scale)
             with self._foreseeing(run.steps):
                 tokens = edited_tokens(self, items, store, encoded, run)
-            keep = isinstance(work, str) and (work == "native" if detail is None else detail)
-            images = output(self, tokens, items, pictures if keep else None, output_type)
+            own = isinstance(work, str)
+            keep = own and (work == "native" if detail is None else detail)
+            images = output(self, tokens, items, pictures if keep else None, own, output_type)
         finally:
             self._current_timestep = None
             self.maybe_free_model_hooks()

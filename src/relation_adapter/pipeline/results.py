@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -58,9 +57,18 @@ def add_relations(pipe: Any, items: Sequence[Item], relation: Any, pairs: Any, s
 
 
 def output(
-    pipe: Any, tokens: Sequence[Tensor], items: Sequence[Item], detail_of: Sequence[Image.Image] | None, kind: str
+    pipe: Any,
+    tokens: Sequence[Tensor],
+    items: Sequence[Item],
+    detail_of: Sequence[Image.Image] | None,
+    own_size: bool,
+    kind: str,
 ) -> Any:
-    """The tokens (1, L, C) of every item as the kind of output asked for; detail_of: pictures whose detail is kept."""
+    """The tokens (1, L, C) of every item as the kind of output asked for.
+
+    detail_of: pictures whose detail is kept. own_size: whether results are as large as their sources: those that are
+    turned on their side, then, too.
+    """
     if kind == "latent":
         return stacked(tokens)
     decoded = units([decode(pipe, one, item.fit.image.height) for one, item in zip(tokens, items, strict=True)])
@@ -68,7 +76,7 @@ def output(
     wanted = [
         Edited(
             one,
-            replace(item.fit, image=exact.place(item.fit.image)),
+            exact.fit(item.fit, own_size),
             exact.place(detail_of[item.source]) if detail_of else None,
             combined_detail(item.relations),
             exact.strips if exact.at_full_size else None,
