@@ -14,6 +14,7 @@ from relation_adapter.exact.frames import frame_from
 from relation_adapter.exact.levels import SET
 from relation_adapter.exact.motion import motion_from
 from relation_adapter.exact.slips import slips_from
+from relation_adapter.exact.stamps import place_from
 from relation_adapter.exact.turns import TURNS
 from relation_adapter.exact.warps import warp_from
 from relation_adapter.files import reason
@@ -34,6 +35,7 @@ SHAPES = {
     "curves": 3,
     "filter": 3,
     "shown": 6,
+    "stamp": 4,
 }  # in a file, and how many axes
 
 
@@ -94,6 +96,7 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         slips_from(provenance.get("slips"))
         warp_from(provenance.get("warp"))
         frame_from(provenance.get("frame"))
+        place_from(provenance.get("stamp"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -43,7 +43,7 @@ class Exact:
         """None half turns, frames or pixelates a picture, and none turns one on its side that is not square.
 
         Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
-        source, and what the model sees of the edit is done in place of a filter, if that is exact, too.
+        source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that is exact, too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
         fits = source.width == source.height or relation.turn not in SIDEWAYS
@@ -136,6 +136,8 @@ class Exact:
             table, driver = numbers(self.relation.curves), self.relation.driver
             result = curves_of(placed, result, table, driver, self.strength)
         result = result.clip(0, 1)
+        if self.relation.laid is not None:
+            return result + np.float32(self.strength) * (self.relation.laid.lay(result, first, height) - result)
         if self.relation.frame is None:
             return result
         return self.relation.frame.times(self._scale((result.shape[1], height))).lay(result, first, height)

@@ -28,6 +28,8 @@ from relation_adapter.exact.linear import fit_linear, fit_other, linear_of
 from relation_adapter.exact.motion import Motion, moved
 from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.slips import Slips, slipped, slips_of
+from relation_adapter.exact.stamp_fit import stamp_of
+from relation_adapter.exact.stamps import Stamp
 from relation_adapter.exact.turns import TURNS, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
 from relation_adapter.exact.warps import Warp, warped
@@ -46,6 +48,7 @@ BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goe
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
 BENT = 0.2  # the same of lines that moved, each its own way
+STAMPED = 0.005  # of the error of doing nothing, that a stamp leaves elsewhere, about
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Told:
     block: float | None = None  # px, of the side of blocks
     levels: str = ""
     frame: Frame | None = None
+    stamp: Stamp | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
     own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
@@ -80,6 +84,7 @@ class Told:
             "block": self.block,
             "levels": self.levels,
             "frame": None if self.frame is None else asdict(self.frame),
+            "stamp": None if self.stamp is None else self.stamp.place,
             "filter": self.filter_name,
             "own_side": self.own_side,
         }
@@ -88,6 +93,7 @@ class Told:
             linear=_kept(self.linear),
             curves=_kept(self.curves),
             filter=_kept(self.filter),
+            stamp=None if self.stamp is None else torch.from_numpy(self.stamp.values.astype(np.float16))[None],
             provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
         )
 
@@ -105,7 +111,8 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     enough = EXACT * left
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     jpegs = [jpeg_of(after) for _, after in pairs]
-    noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
+    lost = fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs)
+    noise = min(lost, NOISE * nothing)
     surely, turn = max(ROUNDING, SURELY * nothing, noise), turn_of(known)
     plain: tuple[Callable[[], Told | None], ...] = (
         lambda: _by_its_levels(pairs, noise),
@@ -113,6 +120,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _plainly(known, pairs, left, nothing, noise, turn) if turn else None,
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
+        lambda: _stamped(pairs, left, nothing, lost),
         lambda: _by_lattice(known, pairs, min(enough, family_of("lattice").most * nothing) + LEFT_IN_MEANS * noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
@@ -123,6 +131,8 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _bent(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
+    if best is not None and best.stamp is not None:
+        return best
     filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
     if filtered is not None and filtered.error < SURE * nothing:
         return filtered
@@ -277,9 +287,7 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
 def _by_its_levels(pairs: Sequence[Pair], noise: float) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
     levels = levels_of(pairs, noise)
-    same = np.zeros((rows_of("colours"), 3), np.float32)
-    same[1:4] = np.eye(3)
-    return Told(0.0, same, "colours", levels=levels) if levels else None
+    return Told(0.0, _same(), "colours", levels=levels) if levels else None
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
@@ -295,6 +303,19 @@ def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise
         if told is not None and told.error < MOVED * nothing:
             return replace(told, frame=tried, own_side=_own_side(pairs))
     return None
+
+
+def _stamped(pairs: Sequence[Pair], left: float, nothing: float, lost: float) -> Told | None:
+    """As a stamp, under which colours stay as they are; where the model leaves more than it does. lost: by JPEG."""
+    stamp = stamp_of(pairs, lost) if STAMPED * nothing < left else None
+    return None if stamp is None else Told(STAMPED * nothing, _same(), "colours", stamp=stamp)
+
+
+def _same() -> Coefficients:
+    """The mix of colours that leaves them as they are."""
+    same = np.zeros((rows_of("colours"), 3), np.float32)
+    same[1:4] = np.eye(3)
+    return same
 
 
 def _placed(
