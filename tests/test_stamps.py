@@ -166,3 +166,12 @@ def test_a_damaged_stamp_is_refused(pipe: RelationPipeline, tmp_path: Path) -> N
         with pytest.raises(WeightsError, match="its stamp is"):
             pipe(image=before, relation=relation)
     assert place_from(None) is None
+
+
+def test_a_bar_is_whole_where_the_picture_below_has_its_colour() -> None:
+    before, other = crop(0, 0), crop(288, 288)
+    before.paste("black", (0, 0, 120, 120))
+    stamp = stamp_of([(before, barred(before))])
+    assert stamp is not None
+    source, wanted = to_unit(other), to_unit(barred(other))
+    assert off(stamp.lay(source, 0, other.height), wanted) < 0.001 * off(source, wanted)

@@ -212,13 +212,18 @@ def _shares(before: Any, change: Any, colour: Any) -> Any:
 
 
 def _kept(seen: _Seen, colour: Any) -> npt.NDArray[np.float32]:
-    """(H, W): what is kept where one colour is laid over; as beside, where a picture of that colour does not say it."""
+    """(H, W): what is kept where one colour is laid over.
+
+    Where before has that colour, it does not say it; nothing is, on lines that are covered elsewhere.
+    """
     kept = np.ones(seen.changed.shape, np.float32)
     before, after = seen.before[seen.changed], seen.after[seen.changed]
     kept[seen.changed] = 1 - _shares(before, after - before, colour)
     hidden = (np.abs(seen.before - colour).max(axis=2) < HIDDEN) & ~seen.changed
-    if hidden.any():
-        kept = kept[tuple(ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True))]
+    for axis in (0, 1):  # bars
+        covered, shown = ((kept < 1) & ~hidden).sum(axis=axis), (~hidden).sum(axis=axis)
+        bar = (covered >= COVERED * shown) & (covered > 0)
+        kept[hidden & np.expand_dims(bar, axis)] = 0
     return kept
 
 

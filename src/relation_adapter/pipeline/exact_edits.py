@@ -43,7 +43,8 @@ class Exact:
         """None half turns, frames or pixelates a picture, and none turns one on its side that is not square.
 
         Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
-        source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that is exact, too.
+        source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that is exact,
+        too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
         fits = source.width == source.height or relation.turn not in SIDEWAYS
