@@ -26,6 +26,7 @@ from relation_adapter.exact.frames import Frame, frame_from
 from relation_adapter.exact.motion import Motion, motion_from
 from relation_adapter.exact.planes import Plane, plane_from
 from relation_adapter.exact.slips import Slips, slips_from
+from relation_adapter.exact.stamps import Stamp, place_from
 from relation_adapter.exact.tiles import Tiles, tiles_from
 from relation_adapter.exact.warps import Warp, warp_from
 from relation_adapter.files import reason, write_whole
@@ -66,11 +67,12 @@ class Relation:
     curves.LEVELS, 6), the same where it is one of curves; filter: (1, numbers of its family, 3), where it is one of the
     single pixels of a picture at its own size, which the model sees little of. shown: (1, P, 3, H, W, 3) in [0, 1],
     before, what is made of it, and after, as the model saw the pairs, where they say nothing exactly: see `remainder`.
+    stamp: (1, H, W, 4), what is laid over a part of every picture, at the place that the provenance says.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `still`, `turn`, `motion`, `slips`, `warp`, `plane`, `block`, `levels`, `frame`, `tiles` and `own_side`, see the
-    properties. Without a `design` only the width of the tokens is compared with the model's.
+    `still`, `turn`, `motion`, `slips`, `warp`, `plane`, `block`, `levels`, `frame`, `tiles`, `stamp` and `own_side`,
+    see the properties. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -82,6 +84,7 @@ class Relation:
     curves: Tensor | None = None
     filter: Tensor | None = None
     shown: Tensor | None = None
+    stamp: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -127,6 +130,14 @@ class Relation:
     def frame(self) -> Frame | None:
         """What is laid around a picture after its colours have changed; None: nothing."""
         return frame_from(self.provenance.get("frame"))
+
+    @cached_property
+    def laid(self) -> Stamp | None:
+        """What is laid over a picture at the same place, after its colours have changed; None: nothing."""
+        place = place_from(self.provenance.get("stamp"))
+        if self.stamp is None or place is None:
+            return None
+        return Stamp(self.stamp[0].float().cpu().numpy(), **place)
 
     @property
     def tiles(self) -> Tiles | None:

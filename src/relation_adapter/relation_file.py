@@ -15,6 +15,7 @@ from relation_adapter.exact.levels import SET
 from relation_adapter.exact.motion import motion_from
 from relation_adapter.exact.planes import plane_from
 from relation_adapter.exact.slips import slips_from
+from relation_adapter.exact.stamps import place_from
 from relation_adapter.exact.tiles import tiles_from
 from relation_adapter.exact.turns import TURNS
 from relation_adapter.exact.warps import warp_from
@@ -36,6 +37,7 @@ SHAPES = {
     "curves": 3,
     "filter": 3,
     "shown": 6,
+    "stamp": 4,
 }  # in a file, and how many axes
 
 
@@ -100,6 +102,7 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         plane_from(provenance.get("plane"))
         frame_from(provenance.get("frame"))
         tiles_from(provenance.get("tiles"))
+        place_from(provenance.get("stamp"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

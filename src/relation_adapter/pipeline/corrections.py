@@ -139,6 +139,12 @@ def check_correction(relation: Relation) -> None:
             raise WeightsError(
                 f"{relation.name}: its {name} is {tuple(found.shape)}, not {form}; encode the pair again"
             )
+    laid = relation.stamp
+    if laid is not None and not (relation.laid is not None and relation.laid.fits):
+        raise WeightsError(
+            f"{relation.name}: its stamp is {tuple(laid.shape)}, not (1, H, W, 4) inside its picture; "
+            "encode the pair again"
+        )
     shown = relation.shown
     if shown is not None and (shown.shape[2] != 3 or shown.shape[5] != 3 or not (0 <= shown.min() <= shown.max() <= 1)):
         raise WeightsError(

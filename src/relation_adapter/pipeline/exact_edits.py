@@ -44,7 +44,8 @@ class Exact:
         """None half turns, frames or pixelates a picture.
 
         Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
-        source, and what the model sees of the edit is done in place of a filter, if that is exact, too.
+        source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that is exact,
+        too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
         if not relation.is_exact or ((relation.turn or relation.block or relation.frame) and strength != 1):
@@ -150,6 +151,8 @@ class Exact:
             table, driver = numbers(self.relation.curves), self.relation.driver
             result = curves_of(placed, result, table, driver, self.strength)
         result = result.clip(0, 1)
+        if self.relation.laid is not None:
+            return result + np.float32(self.strength) * (self.relation.laid.lay(result, first, height) - result)
         if self.relation.frame is None:
             return result
         return self.relation.frame.times(self._scale((result.shape[1], height))).lay(result, first, height)

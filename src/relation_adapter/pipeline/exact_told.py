@@ -29,6 +29,7 @@ from relation_adapter.exact.motion_fit import motion_of
 from relation_adapter.exact.plane_fit import plane_of
 from relation_adapter.exact.planes import seen_from
 from relation_adapter.exact.slips import slipped, slips_of
+from relation_adapter.exact.stamp_fit import stamp_of
 from relation_adapter.exact.tiles import tiles_of
 from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
 from relation_adapter.exact.warp_fit import warp_of
@@ -51,6 +52,7 @@ SURE = 0.02  # of the error of doing nothing, that a filter leaves of which noth
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
 FROM_ELSEWHERE = 0.03  # the same of a plane, whose pixels programs mix each their own way
 BENT = 0.2  # the same of lines that moved, each its own way
+STAMPED = 0.005  # of the error of doing nothing, that a stamp leaves elsewhere, about
 
 
 def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
@@ -62,7 +64,8 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     enough = EXACT * left
     nothing = float(np.mean([np.square(one.target - one.source).mean() for one in known])) + 1e-9
     jpegs = [jpeg_of(after) for _, after in pairs]
-    noise = min(fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs), NOISE * nothing)
+    lost = fmean(0.0 if jpeg is None else jpeg.noise for jpeg in jpegs)
+    noise = min(lost, NOISE * nothing)
     surely, turning = max(ROUNDING, SURELY * nothing, noise), _on_their_sides(known, pairs)
     turn = turn_of(turning)
     plain: tuple[Callable[[], Told | None], ...] = (
@@ -73,6 +76,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _in_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
         lambda: _tiled(pairs, min(enough, MOVED * nothing) + noise),
+        lambda: _stamped(pairs, left, nothing, lost),
         lambda: _by_colour(known, pairs, left, nothing, noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
@@ -84,6 +88,8 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
         lambda: _bent(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
+    if best is not None and best.stamp is not None:
+        return best
     filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
     if filtered is not None and filtered.error < SURE * nothing:
         return filtered
@@ -301,6 +307,12 @@ def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise
         if told is not None and told.error < MOVED * nothing:
             return replace(told, frame=tried, own_side=_own_side(pairs))
     return None
+
+
+def _stamped(pairs: Sequence[Pair], left: float, nothing: float, lost: float) -> Told | None:
+    """As a stamp, under which colours stay as they are; where the model leaves more than it does. lost: by JPEG."""
+    stamp = stamp_of(pairs, lost) if STAMPED * nothing < left else None
+    return None if stamp is None else Told(STAMPED * nothing, _same(), "colours", stamp=stamp)
 
 
 def _placed(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from relation_adapter.correction import Coefficients
+from relation_adapter.correction import Coefficients, Values
 from relation_adapter.exact.curves import Table
 from relation_adapter.exact.frames import Frame
 from relation_adapter.exact.motion import Motion
 from relation_adapter.exact.planes import Plane
 from relation_adapter.exact.slips import Slips
+from relation_adapter.exact.stamps import Stamp
 from relation_adapter.exact.tiles import Tiles
 from relation_adapter.exact.warps import Warp
 from relation_adapter.relation import Relation
@@ -36,6 +38,7 @@ class Told:
     levels: str = ""
     frame: Frame | None = None
     tiles: Tiles | None = None
+    stamp: Stamp | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
     own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
@@ -54,6 +57,7 @@ class Told:
             "levels": self.levels,
             "frame": None if self.frame is None else asdict(self.frame),
             "tiles": None if self.tiles is None else asdict(self.tiles),
+            "stamp": None if self.stamp is None else self.stamp.place,
             "filter": self.filter_name,
             "own_side": self.own_side,
         }
@@ -62,9 +66,10 @@ class Told:
             linear=_kept(self.linear),
             curves=_kept(self.curves),
             filter=_kept(self.filter),
+            stamp=None if self.stamp is None else _kept(self.stamp.values.astype(np.float16)),
             provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
         )
 
 
-def _kept(found: Coefficients | None) -> Tensor | None:
+def _kept(found: Values | None) -> Tensor | None:
     return None if found is None else torch.from_numpy(found)[None]
