@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from relation_adapter.errors import WeightsError
+from relation_adapter.exact.cells import cells_from
 from relation_adapter.exact.curves import BY_PIXEL, is_driver
 from relation_adapter.exact.families import family_of
 from relation_adapter.exact.frames import frame_from
@@ -33,6 +34,7 @@ SHAPES = {
     "linear": 3,
     "curves": 3,
     "filter": 3,
+    "cells_table": 4,
     "shown": 6,
 }  # in a file, and how many axes
 
@@ -94,6 +96,7 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         slips_from(provenance.get("slips"))
         warp_from(provenance.get("warp"))
         frame_from(provenance.get("frame"))
+        cells_from(provenance.get("cells"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

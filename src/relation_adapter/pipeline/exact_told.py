@@ -17,6 +17,8 @@ from torch import Tensor
 from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
+from relation_adapter.exact.cells import Cells
+from relation_adapter.exact.cells_fit import fit_cells
 from relation_adapter.exact.curves import BY_PIXEL, Table, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
@@ -46,6 +48,7 @@ BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goe
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
 BENT = 0.2  # the same of lines that moved, each its own way
+DRAWN = 0.08  # the same of a grid, whose cells need not be alike
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ class Told:
     frame: Frame | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
-    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
+    cells: Cells | None = None
+    cells_table: Coefficients | None = None  # what becomes of colours in cells
+    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames, filters and cells count
 
     def put(self, relation: Relation) -> Relation:
         """The relation that keeps it."""
@@ -81,6 +86,7 @@ class Told:
             "levels": self.levels,
             "frame": None if self.frame is None else asdict(self.frame),
             "filter": self.filter_name,
+            "cells": None if self.cells is None else asdict(self.cells),
             "own_side": self.own_side,
         }
         return replace(
@@ -88,6 +94,7 @@ class Told:
             linear=_kept(self.linear),
             curves=_kept(self.curves),
             filter=_kept(self.filter),
+            cells_table=_kept(self.cells_table),
             provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
         )
 
@@ -127,7 +134,10 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     if filtered is not None and filtered.error < SURE * nothing:
         return filtered
     best = _best(others, best, surely)
-    return best if filtered is None or (best is not None and best.error < filtered.error) else filtered
+    if filtered is not None and (best is None or best.error >= filtered.error):
+        best = filtered
+    drawn = (lambda: _in_cells(known, pairs, nothing, left),)
+    return _best(drawn, best, max(surely, SURE * nothing))
 
 
 def _best(ways: Sequence[Callable[[], Told | None]], best: Told | None, surely: float) -> Told | None:
@@ -274,12 +284,28 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
     return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
 
 
+def _in_cells(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, left: float) -> Told | None:
+    """As cells of a grid that is told at the pairs' own size."""
+    if len({picture.size for pair in pairs for picture in pair}) > 1:
+        return None
+    found = fit_cells([(to_unit(to_rgb(before)), to_unit(to_rgb(after))) for before, after in pairs])
+    if found is None or found[2] > DRAWN or (_seen_as_they_are(known, pairs) and found[2] * nothing > BETTER * left):
+        return None
+    cells, table, share = found
+    return Told(share * nothing, _same(), "colours", cells=cells, cells_table=table, own_side=_own_side(pairs))
+
+
+def _same() -> Coefficients:
+    """The mix of colours that leaves them as they are."""
+    same = np.zeros((rows_of("colours"), 3), np.float32)
+    same[1:4] = np.eye(3)
+    return same
+
+
 def _by_its_levels(pairs: Sequence[Pair], noise: float) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
     levels = levels_of(pairs, noise)
-    same = np.zeros((rows_of("colours"), 3), np.float32)
-    same[1:4] = np.eye(3)
-    return Told(0.0, same, "colours", levels=levels) if levels else None
+    return Told(0.0, _same(), "colours", levels=levels) if levels else None
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
