@@ -36,14 +36,14 @@ def places(image: Image.Image, side: int) -> tuple[Unit, Unit]:
 
 
 def bricks(image: Image.Image, times: int = 1) -> Image.Image:
-    blocks, (down, across) = in_blocks(image, 9 * times), places(image, 9 * times)
+    blocks, (down, across) = in_blocks(image, 10 * times), places(image, 10 * times)
     stud = np.hypot(down - 0.5, across - 0.5) < 0.3
     shade = np.where((down > 0.85) | (across > 0.85), 0.6, np.where(stud, 1.0, 0.85))
     return from_unit((blocks * shade[..., None]).astype(np.float32))
 
 
 def stitched(image: Image.Image, times: int = 1) -> Image.Image:
-    blocks, (down, across) = in_blocks(image, 6 * times), places(image, 6 * times)
+    blocks, (down, across) = in_blocks(image, 7 * times), places(image, 7 * times)
     thread = (np.abs(down - across) < 0.2) | (np.abs(down + across - 1) < 0.2)
     return from_unit(np.where(thread[..., None], 0.9 * blocks, np.float32([0.9, 0.88, 0.8])).astype(np.float32))
 
@@ -55,7 +55,7 @@ def scan_lines(image: Image.Image, times: int = 1) -> Image.Image:
 
 def dots(image: Image.Image, times: int = 1) -> Image.Image:
     """Ink on paper, larger where it is dark."""
-    light, (down, across) = in_blocks(image, 8 * times) @ LUMA, places(image, 8 * times)
+    light, (down, across) = in_blocks(image, 7 * times) @ LUMA, places(image, 7 * times)
     inked = 0.75 * np.sqrt(1 - light) - np.hypot(down - 0.5, across - 0.5)
     return from_unit(np.repeat((0.5 - 8 * inked).clip(0, 1)[..., None], 3, axis=2).astype(np.float32))
 
@@ -69,7 +69,7 @@ def dithered(image: Image.Image, times: int = 1) -> Image.Image:
 
 def threads(image: Image.Image, times: int = 1) -> Image.Image:
     """Over and under in turn; as many as fit in whole, so that none need be a whole number of pixels wide."""
-    counts = [round(length / (5.3 * times)) for length in image.size]
+    counts = [round(length / (4.6 * times)) for length in image.size]
     small = to_unit(image.resize((counts[0], counts[1]), Image.Resampling.BOX))
     right, down = ((np.arange(side) + 0.5) * many / side for side, many in zip(image.size, counts, strict=True))
     rows, columns = down.astype(int)[:, None], right.astype(int)[None]

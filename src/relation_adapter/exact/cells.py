@@ -85,7 +85,7 @@ def shown_of(source: Unit, cells: Cells, size: Size) -> Unit:
     if cells.shown == "soft":
         return blurred(source, SOFT * min(side for side in (cells.height, cells.width) if side))
     taken = [_taken(*each, cells.shown) for each in zip(source.shape[:2], size[::-1], _sides(cells), strict=True)]
-    means = source
+    means: Values = source
     for axis, cell in enumerate(taken):
         starts = np.flatnonzero(np.diff(cell, prepend=-1))
         counts = np.diff(starts, append=len(cell)).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))

@@ -17,7 +17,6 @@ from relation_adapter.exact.blurs import blurred
 from relation_adapter.exact.cells import (
     EVERY,
     KNOTS,
-    WAYS,
     Cells,
     Indices,
     between_knots,
@@ -37,7 +36,7 @@ FINER = 8  # parts of a cell, in which numbers of them are tried
 PLAINER = 1.2  # times as well tells a side of whole pixels, or a whole number of cells
 CLOSE = 4.0  # px, of a side that may be seen in place of a shorter one
 LEAST = 2.2  # px, of a side that is not of whole pixels
-SLIP = 0.5  # px, that all cells together are longer or shorter than of whole pixels
+SLIP = 0.75  # px, that all cells together are longer or shorter than of whole pixels
 SIDES = 12  # that are looked at
 ALONE = 8  # times as well one side tells, where there may be none the other way
 NEAR = 0.08  # of a side, is hardly another
@@ -48,7 +47,10 @@ SMOOTH = 3.0  # px, the sigma of that blur
 AROUND = 8  # parts of a line, the sigma of what steps are there anyway
 FEWEST = 3  # cells beside each other
 ALIKE = 0.03  # of the sides of a cell, that those of a square differ by at most
-PART = 256  # px, of the upper left part that is fitted
+PART = 192  # px, of the upper left part that is fitted
+CHECKED = 768  # px, of the one on which that is tried: sides that are a little wrong add up
+DRIFTS = 2.0  # times as much may be left there
+LOOSELY = 0.05  # of the error of doing nothing, that always may
 PIXELS = {"mix": 8, "luma": 24, "colours": 24}  # at least, for every place
 HOPEFUL = 0.9  # times what is left anyway: where the first ways leave more, others are not tried
 SIMPLER = 1.15  # times the error of the next way, that an earlier one may have
@@ -67,6 +69,7 @@ NEXT = (
 Pictures = Sequence[tuple[Unit, Unit]]
 Side = tuple[float, bool]  # of a cell, px, and whether it is stretched
 Tried = tuple[float, Cells]  # a share of the error of doing nothing that is left, and of what
+NOTHING = Cells(1.0, 1.0, False, False, 1, (1, 1), "own", "mix")
 
 
 def fit_cells(pairs: Pictures) -> tuple[Cells, Values, float] | None:
@@ -74,19 +77,25 @@ def fit_cells(pairs: Pictures) -> tuple[Cells, Values, float] | None:
 
     None where there is no grid, or where what happens is told nearly as well without its places.
     """
-    height, width = pairs[0][1].shape[:2]
-    seen = np.s_[:PART, :PART]
-    parts = Parts([(before[seen], after[seen]) for before, after in pairs], (width, height))
-    best: Tried | None = None
+    parts = _parts(pairs, PART)
+    best: Tried = (float("inf"), NOTHING)
     for grid in grids_of(*pairs[0]):
         best = parts.best(grid, FIRST, best)
-    if best is None or best[0] > HOPEFUL * parts.share_anyway(best[1]):
+    if math.isinf(best[0]) or best[0] > HOPEFUL * parts.share_anyway(best[1]):
         return None
     best = parts.best(best[1], NEXT, best)
-    shown = best[1].shown
-    more = ((shown, way, every) for way, every in product(("mix", "luma") if shown != "own" else WAYS, EVERY))
-    share, cells = parts.best(best[1], more, best)
-    return (cells, parts.table(cells), share) if share < PLACED * parts.share_anyway(cells) else None
+    again = [(best[1].shown, way, every) for way, every in product(dict.fromkeys(("mix", best[1].way)), EVERY[1:])]
+    share, cells = parts.best(best[1], again, best)
+    whole = _parts(pairs, CHECKED)
+    drifts = whole.left(cells, parts.table(cells)) > max(DRIFTS * share, LOOSELY)
+    if drifts or share > PLACED * parts.share_anyway(cells):
+        return None
+    return cells, whole.table(cells).astype(np.float32), share
+
+
+def _parts(pairs: Pictures, side: int) -> Parts:
+    height, width = pairs[0][1].shape[:2]
+    return Parts([(before[:side, :side], after[:side, :side]) for before, after in pairs], (width, height))
 
 
 def grids_of(before: Unit, after: Unit) -> list[Cells]:
@@ -100,19 +109,21 @@ def grids_of(before: Unit, after: Unit) -> list[Cells]:
         found.insert(0, (best[0], NONE) if sure[0] > sure[1] else (NONE, best[1]))
     found.append((_again(after, 0), _again(after, 1)))
     grids: list[Cells] = []
+    sides = after.shape[:2]
     for one, other in found:
         if not any(_near(one, (g.height, False), NEAR) and _near(other, (g.width, False), NEAR) for g in grids):
-            sides = zip(_others(one), _others(other), strict=True)
-            tried = [Cells(down[0], across[0], down[1], across[1], 1, (1, 1), "own", "mix") for down, across in sides]
+            sizes = zip(_others(one, sides[0]), _others(other, sides[1]), strict=True)
+            tried = [Cells(down[0], across[0], down[1], across[1], 1, (1, 1), "own", "mix") for down, across in sizes]
             grids += [grid for grid in tried if 0 < max(grid.height, grid.width) <= LARGEST]
     return grids
 
 
-def _others(side: Side) -> list[Side]:
+def _others(side: Side, count: int) -> list[Side]:
     """The side of cells that have one step, and of ones with two, which may lie closer than pixels show."""
     length, whole = side
     folded = 2 / (1 - 1 / length) if LEAST <= length < CLOSE else 0.0
-    return [side, (2 * length, whole), (folded, whole and folded > 0)]
+    lengths = [float(round(one)) if _is_whole(one, count) else one for one in (length, 2 * length, folded)]
+    return [(one, whole and one != round(one)) for one in lengths]
 
 
 def _likeliest(told: dict[Side, float]) -> dict[Side, float]:
@@ -135,18 +146,25 @@ def _told(steps: Values) -> dict[Side, float]:
     steps = steps - gaussian_filter1d(steps, count / AROUND)
     total = float(np.square(steps).sum()) + 1e-12
     power = 2 * np.square(np.abs(np.fft.rfft(steps, FINER * count))) / count
+    power[-FINER:] /= 2  # there a line and its mirror image fall together
     found = {}
     for many in range(FINER * max(FEWEST, math.ceil(count / LARGEST)), math.floor(FINER * count / LEAST)):
         side, whole = FINER * count / many, many % FINER == 0
+        if _is_whole(side, count):  # see below
+            continue
         overtones = power[many::many]
         share = float(overtones.sum()) / total
-        if abs(side - round(side)) * count > SLIP * side:  # else one of whole pixels, see below
-            found[side, whole] = (PLAINER if whole else 1.0) * _surely(share, 2 * len(overtones), count)
+        found[side, whole] = (PLAINER if whole else 1.0) * _surely(share, 2 * len(overtones), count)
     for side in range(2, min(LARGEST, count // FEWEST) + 1):
         place = np.arange(count) % side
         told = np.square(np.bincount(place, steps)) / np.bincount(place)
         found[float(side), False] = PLAINER**2 * _surely(float(told.sum()) / total, side - 1, count)
     return found
+
+
+def _is_whole(side: float, count: int) -> bool:
+    """Whether the cells of so many pixels are as good as of whole pixels."""
+    return abs(side - round(side)) * count < SLIP * side
 
 
 def _surely(share: float, freedom: int, count: int) -> float:
@@ -178,16 +196,16 @@ class Parts:
     pairs: Pictures
     size: Size
 
-    def best(self, grid: Cells, ways: Iterable[tuple[str, str, int]], best: Tried | None) -> Tried | None:
+    def best(self, grid: Cells, ways: Iterable[tuple[str, str, int]], best: Tried) -> Tried:
         """The best of some ways to fill a grid and of what was best so far, the earlier where both are near."""
         for shown, way, every in ways:
-            if best is not None and best[0] < ENOUGH:
+            if best[0] < ENOUGH:
                 break
             tried = replace(grid, shown=shown, way=way, every=every, places=self._places(grid, way, every))
             if math.prod(tried.places) * PIXELS[way] > len(self.odd):
                 continue
             share = self.share(tried)
-            if best is None or share * SIMPLER < best[0]:
+            if share * SIMPLER < best[0]:
                 best = share, tried
         return best
 
@@ -197,6 +215,12 @@ class Parts:
         many = cells.form[0]
         table = self._table(cells, shown, places + many * ~self.odd, 2 * many)  # of the other blocks
         made = numbers_made(levels_of(shown, cells.way), places + many * self.odd, table, cells.way)
+        return float(np.square(made.clip(0, 1) - self.targets).mean()) / self.nothing
+
+    def left(self, cells: Cells, table: Values) -> float:
+        """Of the error of doing nothing, what a table leaves."""
+        shown, places = self._seen(cells)
+        made = numbers_made(levels_of(shown, cells.way), places, table, cells.way)
         return float(np.square(made.clip(0, 1) - self.targets).mean()) / self.nothing
 
     def share_anyway(self, cells: Cells) -> float:
@@ -281,7 +305,7 @@ def _curves(levels: Values, targets: Values, places: Indices, many: int) -> Valu
     for colour in range(3):
         one, first, second, target = at[:, colour], low[:, colour], high[:, colour], targets[:, colour]
         summed = (first * first, second * second, first * second, first * target, second * target)
-        sums: list[Values] = [np.bincount(one, value, many * KNOTS).reshape(many, KNOTS) for value in summed]
+        sums = [_summed(value[:, None], one, many * KNOTS).reshape(many, KNOTS) for value in summed]
         here, following, beside, wanted, next_ = sums
         here[:, 1:] += following[:, :-1]
         wanted[:, 1:] += next_[:, :-1]
