@@ -22,6 +22,7 @@ from relation_adapter.cartoons import Cartoon, cartoon_of
 from relation_adapter.config import ModelConfig, to_dict
 from relation_adapter.editor import Pair
 from relation_adapter.errors import WeightsError
+from relation_adapter.exact.cells import Cells, cells_from
 from relation_adapter.exact.frames import Frame, frame_from
 from relation_adapter.exact.motion import Motion, motion_from
 from relation_adapter.exact.planes import Plane, plane_from
@@ -65,14 +66,15 @@ class Relation:
     correction: (1, correction.ROWS, 3), what the model gets wrong on the pairs; None where the design wants none.
     linear: (1, numbers of its family, 3), the edit itself, where it is one that a few numbers say exactly; curves: (1,
     curves.LEVELS, 6), the same where it is one of curves; filter: (1, numbers of its family, 3), where it is one of the
-    single pixels of a picture at its own size, which the model sees little of. shown: (1, P, 3, H, W, 3) in [0, 1],
+    single pixels of a picture at its own size, which the model sees little of; cells_table: (1, places, numbers, 3),
+    what becomes of colours in each place of a cell, where it is drawn in a grid. shown: (1, P, 3, H, W, 3) in [0, 1],
     before, what is made of it, and after, as the model saw the pairs, where they say nothing exactly: see `remainder`.
     stamp: (1, H, W, 4), what is laid over a part of every picture, at the place that the provenance says.
     provenance: where it comes from, as plain JSON values: `design` (fingerprint of the model that encoded it), `model`,
     `name`, `pairs` (a hash of every picture), `created`, `package`, `shifts` where pairs did not fit and were cropped,
     `corrected`, the share of what is wrong on the pairs that the correction tells, or the linear edit; `detail`,
-    `still`, `turn`, `motion`, `slips`, `warp`, `plane`, `block`, `levels`, `frame`, `tiles`, `stamp` and `own_side`,
-    see the properties. Without a `design` only the width of the tokens is compared with the model's.
+    `still`, `turn`, `motion`, `slips`, `warp`, `plane`, `block`, `levels`, `frame`, `tiles`, `stamp`, `cells` and
+    `own_side`, see the properties. Without a `design` only the width of the tokens is compared with the model's.
     """
 
     tokens: Tensor
@@ -83,6 +85,7 @@ class Relation:
     linear: Tensor | None = None
     curves: Tensor | None = None
     filter: Tensor | None = None
+    cells_table: Tensor | None = None
     shown: Tensor | None = None
     stamp: Tensor | None = None
 
@@ -145,13 +148,18 @@ class Relation:
         return tiles_from(self.provenance.get("tiles"))
 
     @property
+    def cells(self) -> Cells | None:
+        """The grid that a picture is drawn in, see `exact/cells.py`; None: it has none."""
+        return cells_from(self.provenance.get("cells")) if self.cells_table is not None else None
+
+    @property
     def filter_name(self) -> str:
         """What its filter mixes, a name that `families.family_of` knows; "": it has none."""
         return str(self.provenance.get("filter", "")) if self.filter is not None else ""
 
     @property
     def own_side(self) -> int:
-        """Of a square as large as the pair, whose pixels its block, frame or filter counts, px; 0: it has none."""
+        """Of a square as large as the pair, whose pixels its block, frame, filter or cells count, px; 0: none does."""
         return int(self.provenance.get("own_side", 0))
 
     @property

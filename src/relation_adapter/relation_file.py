@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from relation_adapter.errors import WeightsError
+from relation_adapter.exact.cells import cells_from
 from relation_adapter.exact.curves import BY_PIXEL, is_driver
 from relation_adapter.exact.families import family_of
 from relation_adapter.exact.frames import frame_from
@@ -36,6 +37,7 @@ SHAPES = {
     "linear": 3,
     "curves": 3,
     "filter": 3,
+    "cells_table": 4,
     "shown": 6,
     "stamp": 4,
 }  # in a file, and how many axes
@@ -103,6 +105,7 @@ def _provenance(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> di
         frame_from(provenance.get("frame"))
         tiles_from(provenance.get("tiles"))
         place_from(provenance.get("stamp"))
+        cells_from(provenance.get("cells"))
         if provenance.get("levels", "") not in ("", *SET):
             raise ValueError("levels are set in an unknown way")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

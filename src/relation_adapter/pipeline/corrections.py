@@ -132,6 +132,7 @@ def check_correction(relation: Relation) -> None:
         "linear": (1, rows_of(relation.family), 3),
         "curves": (1, LEVELS, 6),
         "filter": (1, rows_of(relation.filter_name), 3),
+        "cells_table": (1, *relation.cells.form) if relation.cells is not None else None,
     }
     for name, form in forms.items():
         found = getattr(relation, name)

@@ -52,8 +52,8 @@ def cube_of(relation: Relation) -> str:
 
 def _more_than_colours(relation: Relation) -> str:
     """What the edit needs besides a pixel's own colour; "": nothing."""
-    places = (relation.turn, relation.motion, relation.slips, relation.warp, relation.block)
-    over = relation.frame is not None or relation.laid is not None
+    places = (relation.turn, relation.motion, relation.plane, relation.slips, relation.warp, relation.block)
+    over = any(one is not None for one in (relation.frame, relation.laid, relation.tiles, relation.cells))
     if not relation.is_exact:
         return "its pairs are no look that is told exactly, the model has to make the edit"
     if any(places) or over or relation.filter is not None or relation.driver not in ("", *BY_PIXEL):

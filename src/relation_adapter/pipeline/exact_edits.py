@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from relation_adapter.exact.blocks import in_blocks
+from relation_adapter.exact.cells import in_cells
 from relation_adapter.exact.curves import BY_PIXEL, curves_of
 from relation_adapter.exact.families import OF_A_PIXEL, family_of
 from relation_adapter.exact.levels import SET
@@ -23,7 +24,7 @@ from relation_adapter.exact.turns import SIDEWAYS, turned
 from relation_adapter.exact.warps import warped
 from relation_adapter.images import Fit, Size, to_rgb
 from relation_adapter.relation import Relation
-from relation_adapter.units import STRIP_PIXELS, Unit, to_unit
+from relation_adapter.units import STRIP_PIXELS, Unit, from_unit, to_unit
 
 ALIKE = 2.0  # times the side of a square of the one area is that of the other, at the most, where sizes are alike
 
@@ -43,9 +44,9 @@ class Exact:
     def of(cls, relation: Relation, strength: float, fit: Fit) -> Exact:
         """None half turns, frames or pixelates a picture.
 
-        Pixels are those of the pair, where the source is of about the same size. Else blocks and frames grow with the
-        source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that is exact,
-        too.
+        Pixels are those of the pair, where the source is of about the same size. Else blocks, cells and frames grow
+        with the source, as stamps always do, and what the model sees of the edit is done in place of a filter, if that
+        is exact, too.
         """
         source, told = fit.image, relation.linear is not None or relation.curves is not None
         if not relation.is_exact or ((relation.turn or relation.block or relation.frame) and strength != 1):
@@ -90,6 +91,8 @@ class Exact:
             return Image.blend(to_rgb(picture), SET[self.relation.levels](to_rgb(picture)), self.strength)
         if self.relation.tiles is not None:
             return Image.blend(to_rgb(picture), self.relation.tiles.place(picture), self.strength)
+        if self.relation.cells is not None:
+            return Image.blend(to_rgb(picture), self._drawn(to_rgb(picture)), self.strength)
         if self.relation.frame is not None:
             return self.relation.frame.times(self._scale(picture.size)).place(picture)
         if self.relation.block:
@@ -132,6 +135,12 @@ class Exact:
             bottom = top + len(result)
             yield self._edited(to_unit(source.crop((0, top, source.width, bottom))), result, top, source.height)
             top = bottom
+
+    def _drawn(self, picture: Image.Image) -> Image.Image:
+        """In cells."""
+        assert self.relation is not None and self.relation.cells is not None and self.relation.cells_table is not None
+        table = numbers(self.relation.cells_table)
+        return from_unit(in_cells(to_unit(picture), self.relation.cells, table, self._scale(picture.size)))
 
     def _filtered(self, source: Unit) -> Unit:
         assert self.relation is not None and self.relation.filter is not None

@@ -15,6 +15,7 @@ from PIL import Image
 from relation_adapter.correction import Coefficients, Known
 from relation_adapter.editor import Pair
 from relation_adapter.exact.blocks import block_of, in_blocks
+from relation_adapter.exact.cells_fit import fit_cells
 from relation_adapter.exact.curves import BY_PIXEL, curves_of, fit_blurred_curves, fit_curves
 from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
@@ -53,6 +54,7 @@ MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands
 FROM_ELSEWHERE = 0.03  # the same of a plane, whose pixels programs mix each their own way
 BENT = 0.2  # the same of lines that moved, each its own way
 STAMPED = 0.005  # of the error of doing nothing, that a stamp leaves elsewhere, about
+DRAWN = 0.08  # the same of a grid, whose cells need not be alike
 
 
 def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
@@ -94,7 +96,10 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     if filtered is not None and filtered.error < SURE * nothing:
         return filtered
     best = _best(others, best, surely)
-    return best if filtered is None or (best is not None and best.error < filtered.error) else filtered
+    if filtered is not None and (best is None or best.error >= filtered.error):
+        best = filtered
+    drawn = (lambda: _in_cells(known, pairs, nothing, left),)
+    return _best(drawn, best, max(surely, SURE * nothing))
 
 
 def _best(ways: Sequence[Callable[[], Told | None]], best: Told | None, surely: float) -> Told | None:
@@ -273,6 +278,17 @@ def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) ->
     ]
     linear, family, error = fit_linear(placed)
     return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
+
+
+def _in_cells(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, left: float) -> Told | None:
+    """As cells of a grid that is told at the pairs' own size."""
+    if len({picture.size for pair in pairs for picture in pair}) > 1:
+        return None
+    found = fit_cells([(to_unit(to_rgb(before)), to_unit(to_rgb(after))) for before, after in pairs])
+    if found is None or found[2] > DRAWN or (_seen_as_they_are(known, pairs) and found[2] * nothing > BETTER * left):
+        return None
+    cells, table, share = found
+    return Told(share * nothing, _same(), "colours", cells=cells, cells_table=table, own_side=_own_side(pairs))
 
 
 def _by_its_levels(pairs: Sequence[Pair], noise: float, flipped: float = 0.0) -> Told | None:

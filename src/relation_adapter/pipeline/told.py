@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relation_adapter.correction import Coefficients, Values
+from relation_adapter.exact.cells import Cells
 from relation_adapter.exact.curves import Table
 from relation_adapter.exact.frames import Frame
 from relation_adapter.exact.motion import Motion
@@ -41,7 +42,9 @@ class Told:
     stamp: Stamp | None = None
     filter: Coefficients | None = None
     filter_name: str = ""
-    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames and filters count
+    cells: Cells | None = None
+    cells_table: Coefficients | None = None  # what becomes of colours in cells
+    own_side: int = 0  # px, of a square as large as the pairs, whose pixels blocks, frames, filters and cells count
 
     def put(self, relation: Relation) -> Relation:
         """The relation that keeps it."""
@@ -59,6 +62,7 @@ class Told:
             "tiles": None if self.tiles is None else asdict(self.tiles),
             "stamp": None if self.stamp is None else self.stamp.place,
             "filter": self.filter_name,
+            "cells": None if self.cells is None else asdict(self.cells),
             "own_side": self.own_side,
         }
         return replace(
@@ -66,6 +70,7 @@ class Told:
             linear=_kept(self.linear),
             curves=_kept(self.curves),
             filter=_kept(self.filter),
+            cells_table=_kept(self.cells_table),
             stamp=None if self.stamp is None else _kept(self.stamp.values.astype(np.float16)),
             provenance={**relation.provenance, **{name: value for name, value in says.items() if value}},
         )
