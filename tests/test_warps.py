@@ -162,6 +162,31 @@ def test_mini_bends_a_large_photo_and_the_file_keeps_it(tmp_path: Path) -> None:
     assert warp_from(good) == read.warp
 
 
+def of_its_size(image: Image.Image, way: Bend) -> Image.Image:
+    """Bent in shares of its width and height."""
+    unit, (width, height) = to_unit(image), image.size
+    y, x = np.mgrid[:height, :width] + 0.5
+    right, down = way(x / width - 0.5, y / height - 0.5)
+    places = np.stack([(down + 0.5) * height, (right + 0.5) * width]) - 0.5
+    colours = [ndimage.map_coordinates(unit[..., one], places, order=1, mode="nearest") for one in range(3)]
+    return from_unit(np.stack(colours, axis=-1).clip(0, 1))
+
+
+@pytest.mark.parametrize("turn", [False, True])
+@pytest.mark.parametrize("way", [bulge, wave, squeeze], ids=lambda way: way.__name__)
+def test_a_bend_that_is_stretched_with_its_picture_is_so_with_any_other(way: Bend, turn: bool) -> None:
+    """An oval bulge; and waves and squeezed lines, of which there are as many to any width or height."""
+    across = (lambda x, y: way(y, x)[::-1]) if turn else way
+    before = natural(192).crop((0, 0, 160, 110))
+    found = warp_of(to_unit(before), to_unit(of_its_size(before, across)))
+    assert found is not None and found[0].stretched
+    again = warp_from(asdict(found[0]))
+    for other in (crop(96, 96), natural(192).crop((0, 0, 120, 180))):
+        wanted = to_unit(of_its_size(other, across))
+        made = to_unit(warped(other, again if again is not None else found[0]))
+        assert off(made, wanted) < 0.06 * off(to_unit(other), wanted)
+
+
 def test_a_wide_picture_is_bent_in_its_own_short_sides() -> None:
     rings = Warp("rings", 0.005, 0.01, tuple((0.02, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0) for _ in range(60)))
     wide = Image.new("RGB", (200, 100))

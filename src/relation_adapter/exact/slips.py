@@ -53,7 +53,7 @@ def slips_of(source: Unit, target: Unit) -> Slips | None:
     height, width = target.shape[:2]
     shifts = np.stack([_path(_costs(source[..., colour], target[..., colour])) for colour in range(3)], axis=1)
     tops = [0, *(np.flatnonzero(np.any(np.diff(shifts, axis=0) != 0, axis=1)) + 1)]
-    if len(tops) > MOST or not shifts.any():
+    if len(tops) > MOST or np.ptp(shifts) == 0:  # a picture that slid as a whole is one that moved
         return None
     slid = np.where(shifts > width // 2, shifts - width, shifts) / width
     return Slips(tuple((int(top) / height, *map(float, slid[top])) for top in tops))

@@ -21,6 +21,7 @@ from scipy import optimize
 from relation_adapter.correction import LUMA, Values
 from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.warps import ACROSS, ALONG, BEYOND, ROUND, Warp, bent, grid, seen_at
+from relation_adapter.images import resize
 from relation_adapter.units import Unit, from_unit, to_unit
 
 Lines = npt.NDArray[np.int64]
@@ -51,8 +52,25 @@ FEWEST = 8  # pixels, to tell a line's light of
 def warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
     """What bends the source most like the target, and the mean square error in parts of lines that no fit has seen.
 
-    None where no way is likely, or where it is the light of the lines that does it, and not where they come from.
+    None where no way is likely, or where it is the light of the lines that does it, and not where they come from. Of
+    pictures that are not square, rings may be stretched with them.
     """
+    height, width = target.shape[:2]
+    found = _plain_warp_of(source, target)
+    if found is not None:
+        upright = found[0].with_the_picture(width, height)
+        off = (float(np.square(bent(source, one) - target).mean()) for one in (upright, found[0]))
+        return (upright, found[1]) if next(off) < HOLDS * next(off) + 1e-6 else found
+    if width == height:
+        return None
+    side = round(math.sqrt(width * height))
+    squared = (to_unit(resize(from_unit(each), (side, side))) for each in (source, target))
+    found = _plain_warp_of(*squared)
+    return None if found is None else (replace(found[0], stretched=True), found[1])
+
+
+def _plain_warp_of(source: Unit, target: Unit) -> tuple[Warp, float] | None:
+    """The same, with lengths in short sides."""
     small, finer = ((_shrunk(source, side), _shrunk(target, side)) for side in (SMALL, 2 * SMALL))
     nothing, more = (float(np.square(one - other).mean()) + 1e-9 for one, other in (small, finer))
     likely: dict[str, Values] = {}

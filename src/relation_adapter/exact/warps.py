@@ -27,6 +27,7 @@ BEYOND = {  # what lies beyond the rim, as `ndimage.map_coordinates` knows it
     "white": ("constant", 1.0),
 }
 TEAR = 6.0  # steps between two lines, by which the source's may differ; farther ones are not one picture
+UPRIGHT = 2.0  # degrees, by which lines that go straight across or down may seem to be tilted
 MOST = 4096  # lines
 
 
@@ -39,7 +40,7 @@ class Warp:
     along the angle, from the point, or by an angle in radians. lines: of each how far on the source's line lies that
     it shows (of slides and a twirl: how far it has slid), the gain of its colours, and what is added to red, green and
     blue, and of rings to the side that looks right and the one that looks down. beyond: what is seen where a line comes
-    from outside, a name of BEYOND.
+    from outside, a name of BEYOND. stretched: whether lengths are in widths and heights instead, and rings ellipses.
     """
 
     way: str
@@ -50,6 +51,24 @@ class Warp:
     x: float = 0.0
     y: float = 0.0
     beyond: str = "mirror"
+    stretched: bool = False
+
+    def scales(self, width: int, height: int) -> tuple[float, float]:
+        """Its lengths to the right and down for one short side of a picture of that size."""
+        short = min(width, height)
+        return (short / width, short / height) if self.stretched else (1.0, 1.0)
+
+    def with_the_picture(self, width: int, height: int) -> Warp:
+        """The same of a picture of that size; where its lines go straight across or down, stretched with any other."""
+        quarter = round(self.angle / 90)
+        if self.way in ROUND or self.stretched or abs(self.angle - 90 * quarter) > UPRIGHT:
+            return self
+        across, down = replace(self, stretched=True).scales(width, height)
+        scale, aside = (down, across) if quarter % 2 else (across, down)
+        moves = scale if self.way == "lines" else aside
+        lines = tuple((move * moves, *light) for move, *light in self.lines)
+        first, step = self.first * scale, self.step * scale
+        return replace(self, first=first, step=step, lines=lines, angle=90.0 * quarter, stretched=True)
 
     def part(self, share: float) -> Warp:
         """The same way gone by a share."""
@@ -93,7 +112,8 @@ def _strips(source: Unit, warp: Warp) -> Iterator[Unit]:
 def bent(source: Unit, warp: Warp, rows: slice = slice(None)) -> Unit:
     """Some rows of a source (H, W, 3), bent."""
     x, y = (each[rows] for each in grid(*source.shape[:2]))
-    line, along = warp.coordinates(x, y)
+    across, down = warp.scales(source.shape[1], source.shape[0])
+    line, along = warp.coordinates(across * x, down * y)
     table = np.array(warp.lines)
     place = (line - warp.first) / warp.step
     if warp.way == "rays":
@@ -108,8 +128,8 @@ def bent(source: Unit, warp: Warp, rows: slice = slice(None)) -> Unit:
     told = below + share * (above - below)
     torn = np.abs(above[..., :1] - below[..., :1]) > TEAR * warp.step
     move = np.where(torn, np.where(share < 0.5, below[..., :1], above[..., :1]), told[..., :1])[..., 0]
-    places = warp.place(line + move, along) if warp.way in ALONG else warp.place(line, along + move)
-    shown = seen_at(source, *places, warp.beyond)
+    right, below = warp.place(line + move, along) if warp.way in ALONG else warp.place(line, along + move)
+    shown = seen_at(source, right / across, below / down, warp.beyond)
     light = told[..., 2:5]
     if warp.way == "rings":
         light = light + (told[..., 5] * np.cos(along) + told[..., 6] * np.sin(along))[..., None]
@@ -140,7 +160,13 @@ def warp_from(values: Mapping[str, Any] | None) -> Warp | None:
     try:
         numbers = {name: float(values[name]) for name in ("first", "step", "angle", "x", "y")}
         lines = tuple(tuple(map(float, line)) for line in values["lines"])
-        warp = Warp(str(values["way"]), lines=lines, beyond=str(values["beyond"]), **numbers)
+        warp = Warp(
+            str(values["way"]),
+            lines=lines,
+            beyond=str(values["beyond"]),
+            stretched=bool(values.get("stretched")),
+            **numbers,
+        )
     except (KeyError, TypeError) as error:
         raise ValueError("warp is not understood") from error
     known = (

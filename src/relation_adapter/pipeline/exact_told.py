@@ -342,7 +342,9 @@ def _fitted(known: Sequence[Known], enough: float, pictures: Sequence[Image.Imag
     """The same, of placed pictures."""
     placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
     linear, family, error = fit_linear(placed)
-    return replace(told, linear=linear, family=family, error=error) if error < enough else None
+    if error > enough or error > BETTER * fit_linear(known)[2]:  # what a mix says of the pixels where they are
+        return None
+    return replace(told, linear=linear, family=family, error=error)
 
 
 def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
