@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
 from PIL import Image
 
-from relation_adapter.correction import Coefficients, Known
+from relation_adapter.correction import Known
 from relation_adapter.editor import Pair
-from relation_adapter.exact.blocks import block_of, in_blocks
-from relation_adapter.exact.cells_fit import fit_cells
 from relation_adapter.exact.curves import BY_PIXEL, curves_of, fit_blurred_curves, fit_curves
-from relation_adapter.exact.families import OF_A_PIXEL, family_of, rows_of
+from relation_adapter.exact.families import OF_A_PIXEL, family_of
 from relation_adapter.exact.filters import OF_JPEGS, ROUNDING, SURELY, fit_filter
 from relation_adapter.exact.frames import frame_of, inside_of
 from relation_adapter.exact.jpeg import Jpeg, jpeg_of
@@ -25,24 +21,31 @@ from relation_adapter.exact.lattice import changes_all, fit_lattice
 from relation_adapter.exact.levels import FLIPPED, levels_of
 from relation_adapter.exact.likely import colours_stay
 from relation_adapter.exact.linear import fit_family, fit_linear, fit_other, linear_of
-from relation_adapter.exact.motion import moved
-from relation_adapter.exact.motion_fit import motion_of
-from relation_adapter.exact.plane_fit import plane_of
-from relation_adapter.exact.planes import seen_from
-from relation_adapter.exact.slips import slipped, slips_of
-from relation_adapter.exact.stamp_fit import stamp_of
-from relation_adapter.exact.tiles import tiles_of
 from relation_adapter.exact.turns import TURNS, lies_on_side, turn_of, turned
-from relation_adapter.exact.warp_fit import warp_of
-from relation_adapter.exact.warps import warped
 from relation_adapter.images import resize, to_rgb
+from relation_adapter.pipeline.exact_places import (
+    BENT,
+    BETTER,
+    FROM_ELSEWHERE,
+    MOVED,
+    by_blocks,
+    by_cells,
+    by_motion,
+    by_plane,
+    by_slips,
+    by_stamp,
+    by_tiles,
+    by_warp,
+    own_side,
+    same_colours,
+    seen_as_they_are,
+)
 from relation_adapter.pipeline.told import Told
-from relation_adapter.units import from_unit, to_unit
+from relation_adapter.units import to_unit
 
 EXACT = 0.3  # times the error that a correction leaves, at the most
 CURVED = 0.004  # of the error of doing nothing, that curves may leave: any pair is a little like one
 BLURRED = 0.012  # the same of curves of blurs, whose sigma is told nearly
-BETTER = 0.5  # times the error of a plainer edit, that another may have
 NOISE = 0.2  # of the error of doing nothing, that JPEG may be thought to have left
 LEFT_IN_MEANS = 0.25  # of JPEG's noise
 FAR_BETTER = 0.25  # times the error that a correction leaves, of a table that is taken for its being so much better
@@ -50,11 +53,6 @@ WORTH = 0.1  # of the error of doing nothing, that it may leave
 STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
-MOVED = 0.02  # of the error of doing nothing, that a motion may leave, or bands that slid
-FROM_ELSEWHERE = 0.03  # the same of a plane, whose pixels programs mix each their own way
-BENT = 0.2  # the same of lines that moved, each its own way
-STAMPED = 0.005  # of the error of doing nothing, that a stamp leaves elsewhere, about
-DRAWN = 0.08  # the same of a grid, whose cells need not be alike
 
 
 def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> Told | None:
@@ -72,22 +70,22 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     turn = turn_of(turning)
     plain: tuple[Callable[[], Told | None], ...] = (
         lambda: _by_its_levels(pairs, noise),
-        lambda: _plainly(known, pairs, left, nothing, noise, ""),
+        lambda: None if colours_stay(known) else _plainly(known, pairs, left, nothing, noise, ""),
         lambda: _by_its_levels(pairs, noise, FLIPPED),
         lambda: _plainly(turning, pairs, left, nothing, noise, turn) if turn else None,
-        lambda: _in_blocks(known, pairs, nothing),
+        lambda: by_blocks(known, pairs, nothing),
         lambda: _framed(known, pairs, nothing, noise),
-        lambda: _tiled(pairs, min(enough, MOVED * nothing) + noise),
-        lambda: _stamped(pairs, left, nothing, lost),
+        lambda: by_tiles(pairs, min(enough, MOVED * nothing) + noise),
+        lambda: by_stamp(pairs, left, nothing, lost),
         lambda: _by_colour(known, pairs, left, nothing, noise),
     )
     others: tuple[Callable[[], Told | None], ...] = (
-        lambda: _slid(known, pairs, min(enough, MOVED * nothing)),
+        lambda: by_slips(known, pairs, min(enough, MOVED * nothing)),
         lambda: _otherwise(known, enough),
         lambda: _by_blurs(known, min(enough, BLURRED * nothing)),
-        lambda: _moving(known, min(enough, MOVED * nothing)),
-        lambda: _as_a_plane(known, min(enough, FROM_ELSEWHERE * nothing)),
-        lambda: _bent(known, min(enough, BENT * nothing)),
+        lambda: by_motion(known, min(enough, MOVED * nothing)),
+        lambda: by_plane(known, min(enough, FROM_ELSEWHERE * nothing)),
+        lambda: by_warp(known, min(enough, BENT * nothing)),
     )
     best = _best(plain, None, surely)
     if best is not None and best.stamp is not None:
@@ -98,7 +96,7 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     best = _best(others, best, surely)
     if filtered is not None and (best is None or best.error >= filtered.error):
         best = filtered
-    drawn = (lambda: _in_cells(known, pairs, nothing, left),)
+    drawn = (lambda: by_cells(known, pairs, nothing, left),)
     return _best(drawn, best, max(surely, SURE * nothing))
 
 
@@ -119,11 +117,9 @@ def _plainly(
 
     noise: what JPEG left in single pixels, which is in no error that is told here.
     """
-    if not turn and colours_stay(known):
-        return None
     placed = [replace(one, source=TURNS[turn](one.source)) for one in known]
     sampled = [_sampled(*pair, turn, one) for pair, one in zip(pairs, known, strict=True)]
-    linear, family, error = fit_linear(placed, [] if _seen_as_they_are(known, pairs) else sampled)
+    linear, family, error = fit_linear(placed, [] if seen_as_they_are(known, pairs) else sampled)
     curves, driver, curved = fit_curves(sampled)
     if noise:
         mixed = fit_linear(sampled)
@@ -158,7 +154,7 @@ def _by_colour(known: Sequence[Known], pairs: Sequence[Pair], left: float, nothi
     if not changes_all(known):
         return None
     ways = [known]
-    if not _seen_as_they_are(known, pairs):
+    if not seen_as_they_are(known, pairs):
         ways.append([_sampled(*pair, "", one) for pair, one in zip(pairs, known, strict=True)])
     table, error = min(map(fit_lattice, ways), key=itemgetter(1))
     for way in ways:  # hues say more of colours that a pair lacks
@@ -182,41 +178,6 @@ def _by_blurs(known: Sequence[Known], enough: float) -> Told | None:
     return None if found is None else Told(found[2], curves=found[0], driver=found[1])
 
 
-def _moving(known: Sequence[Known], enough: float) -> Told | None:
-    """As a motion, with or without a mix of colours or blurs."""
-    motion = motion_of(known)
-    return None if motion is None else _placed(known, enough, partial(moved, motion=motion), Told(0, motion=motion))
-
-
-def _as_a_plane(known: Sequence[Known], enough: float) -> Told | None:
-    """As a plane seen from elsewhere, with or without a mix."""
-    plane = plane_of(known[0])
-    return None if plane is None else _placed(known, enough, partial(seen_from, plane=plane), Told(0, plane=plane))
-
-
-def _slid(known: Sequence[Known], pairs: Sequence[Pair], enough: float) -> Told | None:
-    """As bands, or colours, that slid, the same in all pairs, by whole pixels of theirs; with or without a mix."""
-    if any(before.size != after.size for before, after in pairs):
-        return None
-    slips = slips_of(*(to_unit(to_rgb(picture)) for picture in pairs[0]))
-    if slips is None:
-        return None
-    pictures = [
-        resize(slipped(to_rgb(before), slips), one.target.shape[1::-1])
-        for one, (before, _) in zip(known, pairs, strict=True)
-    ]
-    return _fitted(known, enough, pictures, Told(0, slips=slips))
-
-
-def _bent(known: Sequence[Known], enough: float) -> Told | None:
-    """As lines that moved, the same in all pairs, with or without a mix."""
-    found = warp_of(known[0].source, known[0].target)
-    if found is None or found[1] > enough:
-        return None
-    told = _placed(known, enough, partial(warped, warp=found[0]), Told(0, warp=found[0]))
-    return None if told is None else replace(told, error=max(told.error, found[1]))
-
-
 def _filtered(
     known: Sequence[Known],
     pairs: Sequence[Pair],
@@ -229,7 +190,7 @@ def _filtered(
     placed = best is not None and (best.turn or best.block or best.frame or best.levels or best.tiles)
     if placed or any(before.size != after.size for before, after in pairs):
         return None
-    seen = _seen_as_they_are(known, pairs)
+    seen = seen_as_they_are(known, pairs)
     share = float("inf")  # of the error of doing nothing, that the best so far leaves
     if best is not None:
         share = best.error / nothing if seen else _left_of_pixels(best, pairs, known, jpegs)
@@ -239,16 +200,7 @@ def _filtered(
         return None
     told = Told(found[2] * nothing) if best is None else best
     error = min(told.error, found[2] * nothing)
-    return replace(told, error=error, filter=found[0], filter_name=found[1], own_side=_own_side(pairs))
-
-
-def _seen_as_they_are(known: Sequence[Known], pairs: Sequence[Pair]) -> bool:
-    """Whether the model saw the pairs' own pixels."""
-    return all(one.target.shape[1::-1] == after.size for one, (_, after) in zip(known, pairs, strict=True))
-
-
-def _own_side(pairs: Sequence[Pair]) -> int:
-    return round(math.sqrt(min(math.prod(after.size) for _, after in pairs)))
+    return replace(told, error=error, filter=found[0], filter_name=found[1], own_side=own_side(pairs))
 
 
 def _left_of_pixels(told: Told, pairs: Sequence[Pair], known: Sequence[Known], jpegs: Sequence[Jpeg | None]) -> float:
@@ -266,48 +218,10 @@ def _left_of_pixels(told: Told, pairs: Sequence[Pair], known: Sequence[Known], j
     return left / nothing
 
 
-def _in_blocks(known: Sequence[Known], pairs: Sequence[Pair], nothing: float) -> Told | None:
-    """As blocks that are told at the pairs' own size, with or without a mix."""
-    found = {block_of(after) for _, after in pairs}
-    block = found.pop()
-    if found or block is None or any(before.size != after.size for before, after in pairs):
-        return None
-    placed = [
-        replace(one, source=to_unit(resize(in_blocks(before, block), one.target.shape[1::-1])))
-        for one, (before, _) in zip(known, pairs, strict=True)
-    ]
-    linear, family, error = fit_linear(placed)
-    return Told(error, linear, family, block=block, own_side=_own_side(pairs)) if error < MOVED * nothing else None
-
-
-def _in_cells(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, left: float) -> Told | None:
-    """As cells of a grid that is told at the pairs' own size."""
-    if len({picture.size for pair in pairs for picture in pair}) > 1:
-        return None
-    found = fit_cells([(to_unit(to_rgb(before)), to_unit(to_rgb(after))) for before, after in pairs])
-    if found is None or found[2] > DRAWN or (_seen_as_they_are(known, pairs) and found[2] * nothing > BETTER * left):
-        return None
-    cells, table, share = found
-    return Told(share * nothing, _same(), "colours", cells=cells, cells_table=table, own_side=_own_side(pairs))
-
-
 def _by_its_levels(pairs: Sequence[Pair], noise: float, flipped: float = 0.0) -> Told | None:
     """As levels that are set by a picture's own; its colours then stay as they are."""
     found = levels_of(pairs, noise, flipped)
-    return None if found is None else Told(found[1], _same(), "colours", levels=found[0])
-
-
-def _tiled(pairs: Sequence[Pair], enough: float) -> Told | None:
-    """As tiles, which have their own colours."""
-    found = tiles_of(pairs)
-    return None if found is None or found[1] > enough else Told(found[1], _same(), "colours", tiles=found[0])
-
-
-def _same() -> Coefficients:
-    """The mix that leaves colours as they are."""
-    same = np.zeros((rows_of("colours"), 3), np.float32)
-    same[1:4] = np.eye(3)
-    return same
+    return None if found is None else Told(found[1], same_colours(), "colours", levels=found[0])
 
 
 def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise: float) -> Told | None:
@@ -321,30 +235,8 @@ def _framed(known: Sequence[Known], pairs: Sequence[Pair], nothing: float, noise
         source, target = (to_unit(resize(one, size)) for one in inside)
         told = _plainly([Known(source, source, target)], [inside], float("inf"), nothing, noise, "")
         if told is not None and told.error < MOVED * nothing:
-            return replace(told, frame=tried, own_side=_own_side(pairs))
+            return replace(told, frame=tried, own_side=own_side(pairs))
     return None
-
-
-def _stamped(pairs: Sequence[Pair], left: float, nothing: float, lost: float) -> Told | None:
-    """As a stamp, under which colours stay as they are; where the model leaves more than it does. lost: by JPEG."""
-    stamp = stamp_of(pairs, lost) if STAMPED * nothing < left else None
-    return None if stamp is None else Told(STAMPED * nothing, _same(), "colours", stamp=stamp)
-
-
-def _placed(
-    known: Sequence[Known], enough: float, place: Callable[[Image.Image], Image.Image], told: Told
-) -> Told | None:
-    """What is told of places, with the mix that is left once the sources are placed."""
-    return _fitted(known, enough, [place(from_unit(one.source)) for one in known], told)
-
-
-def _fitted(known: Sequence[Known], enough: float, pictures: Sequence[Image.Image], told: Told) -> Told | None:
-    """The same, of placed pictures."""
-    placed = [replace(one, source=to_unit(picture)) for one, picture in zip(known, pictures, strict=True)]
-    linear, family, error = fit_linear(placed)
-    if error > enough or error > BETTER * fit_linear(known)[2]:  # what a mix says of the pixels where they are
-        return None
-    return replace(told, linear=linear, family=family, error=error)
 
 
 def _sampled(before: Image.Image, after: Image.Image, turn: str, known: Known) -> Known:
