@@ -41,6 +41,11 @@ OTHERS = [
     "test_warps.py",
     "test_lattice.py",
     "test_cartoons.py",
+    "test_cells.py",
+    "test_stamps.py",
+    "test_hues.py",
+    "test_planes.py",
+    "test_tiles.py",
 ]
 FIRST = (*RAY, *BROWSER, *FORKED, *OTHERS)
 PLACE = {name: place for place, name in enumerate(FIRST)}
