@@ -175,3 +175,16 @@ def test_a_bar_is_whole_where_the_picture_below_has_its_colour() -> None:
     assert stamp is not None
     source, wanted = to_unit(other), to_unit(barred(other))
     assert off(stamp.lay(source, 0, other.height), wanted) < 0.001 * off(source, wanted)
+
+
+def test_darker_corners_are_a_vignette_and_no_stamp(pipe: RelationPipeline) -> None:
+    def darkened(image: Image.Image) -> Image.Image:
+        y, x = np.mgrid[-1 : 1 : image.height * 1j, -1 : 1 : image.width * 1j]
+        share = 1 - 0.9 * (np.hypot(x, y) / 2**0.5 - 0.36).clip(0)
+        return Image.fromarray(np.rint(np.asarray(image) * share[..., None]).astype(np.uint8))
+
+    shown, source = photo("astronaut"), crop(0, 0)
+    read = pipe.encode_relation([(shown, darkened(shown))])
+    assert read.laid is None
+    wanted = to_unit(darkened(source))
+    assert off(edited(pipe, source, read), wanted) < 0.02 * off(to_unit(source), wanted)

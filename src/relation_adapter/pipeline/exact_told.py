@@ -52,6 +52,7 @@ FAR_BETTER = 0.25  # times the error that a correction leaves, of a table that i
 WORTH = 0.1  # of the error of doing nothing, that it may leave
 STRAIGHT = 0.7  # times the error of a mix, that curves have where it is not one, whatever JPEG left in both
 BEYOND = 0.0005  # of the error of doing nothing, that a mix may leave which goes on where curves end
+SMOOTH = 0.01  # of the error of doing nothing, that a smooth edit leaves which might be taken for a stamp
 SURE = 0.02  # of the error of doing nothing, that a filter leaves of which nothing else is tried
 
 
@@ -89,7 +90,8 @@ def told_exactly(known: Sequence[Known], pairs: Sequence[Pair], left: float) -> 
     )
     best = _best(plain, None, surely)
     if best is not None and best.stamp is not None:
-        return best
+        smooth = _otherwise(known, enough)  # a vignette darkens corners, too, as a border does
+        return best if smooth is None or smooth.error > SMOOTH * nothing else smooth
     filtered = _filtered(known, pairs, jpegs, nothing, enough, best)
     if filtered is not None and filtered.error < SURE * nothing:
         return filtered
