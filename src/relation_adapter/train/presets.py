@@ -127,8 +127,8 @@ _CORE = (
     *("flip", "flip", "threshold", "duotone", "vignette"),  # twice, as it is two edits
 )
 
-# Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.17 on the
-# seen tasks of the frozen benchmark, 0.01 on photos (docs/mini.md).
+# Measured on the weights that ship, trained in stretches like this one: error over that of doing nothing 0.16 on the
+# seen tasks of the frozen benchmark, 0.00 on photos (docs/mini.md).
 _MINI = TrainConfig(
     model=replace(
         MODELS["mini"], exemplar_size=64, native_area=64 * 64
