@@ -21,6 +21,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 RAY = ExitStack()
 
 if TYPE_CHECKING:
+    from relation_adapter import RelationPipeline
     from relation_adapter.scale import Cluster
 
 
@@ -50,6 +51,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_finish() -> None:
     told_once.remember()
+
+
+@pytest.fixture(scope="module")
+def pipe() -> RelationPipeline:
+    """`mini`, as it ships."""
+    from relation_adapter import RelationPipeline
+
+    pipe = RelationPipeline.from_pretrained("mini")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 @pytest.fixture(scope="session")

@@ -87,13 +87,6 @@ EDITS: dict[str, tuple[Edit, float]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 @pytest.mark.parametrize("name", EDITS)
 def test_mini_draws_a_photo_in_the_grid_of_the_pair(
     name: str, pipe: RelationPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -129,13 +129,6 @@ def test_blocks_are_counted(size: tuple[int, int]) -> None:
     assert block_of(picture.filter(ImageFilter.MedianFilter(7))) is None
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 def edited(pipe: RelationPipeline, source: Image.Image, relation: Relation, strength: float = 1.0) -> Unit:
     return to_unit(pipe(image=source, relation=relation, strength=strength, seed=0).images[0])
 

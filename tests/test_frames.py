@@ -31,13 +31,6 @@ def mounted(image: Image.Image) -> Image.Image:
     return mount
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 @pytest.mark.parametrize("shown", ["as it is", "as a JPEG"])
 @pytest.mark.parametrize("edit", [covered, mounted])
 def test_mini_frames_a_photo_as_the_pair_does(

@@ -35,13 +35,6 @@ def known(source: Unit, target: Unit) -> list[Known]:
     return [Known(source, source, target)]
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 def test_a_table_tells_colours_that_the_pair_lacks_from_those_near_them() -> None:
     rng = np.random.default_rng(0)
     source, other = rng.random((128, 128, 3), np.float32), rng.random((64, 64, 3), np.float32)

@@ -60,13 +60,6 @@ def in_wood(image: Image.Image) -> Image.Image:
     return stamped
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 @pytest.mark.parametrize("edit", [captioned, watermarked, barred, on_film, in_wood])
 def test_mini_lays_a_stamp_over_a_photo_as_the_pair_does(
     edit: Edit, pipe: RelationPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,13 +47,6 @@ def prints(image: Image.Image) -> Image.Image:
     return whole
 
 
-@pytest.fixture(scope="module")
-def pipe() -> RelationPipeline:
-    pipe = RelationPipeline.from_pretrained("mini")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 @pytest.mark.parametrize("shown", ["as it is", "as a JPEG"])
 @pytest.mark.parametrize("edit", [collage, prints])
 def test_mini_tiles_a_photo_as_the_pair_does(edit: Edit, shown: str, pipe: RelationPipeline, tmp_path: Path) -> None:

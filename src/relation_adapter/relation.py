@@ -142,7 +142,7 @@ class Relation:
             return None
         return Stamp(self.stamp[0].float().cpu().numpy(), **place)
 
-    @property
+    @cached_property
     def tiles(self) -> Tiles | None:
         """What a picture is made small in, many times, each with its own colours; None: it is not."""
         return tiles_from(self.provenance.get("tiles"))

@@ -112,7 +112,8 @@ class Family:
     reach: px, how far what is mixed comes from, where it counts pixels.
     way: from the middle to a corner (ring), down or across, where what is mixed has weights at KNOTS places along it;
     then bends cost. rim: px, where programs differ in what they do. lasting: what shows the effect shows it again as it
-    is. of_colours: whether it is a mix of the three colours, of a picture or of what an effect leaves of it.
+    is. of_colours: whether it is a mix of the three colours, of a picture or of what an effect leaves of it. cost:
+    (F, F), what squares of numbers cost besides.
     """
 
     shown: Callable[[Unit], Values]
@@ -124,6 +125,7 @@ class Family:
     reach: int = 0
     lasting: bool = False
     of_colours: bool = False
+    cost: Callable[[], Values] | None = None
 
 
 def _effect(effect: Callable[..., Unit], *how: float, most: float, **more: Any) -> Family:
@@ -146,7 +148,7 @@ FAMILIES = {
     "focus": Family(_focus, True, 0.04, every=3, way="down"),
     **{f"calm {reach}": _effect(calmest, reach, most=0.01, rim=reach) for reach in CALM},
     **{f"mosaic {count}": _effect(mosaic, count, most=0.03, lasting=True) for count in BLOCKS},
-    "hues": Family(hues.shown, False, 0.01),
+    "hues": Family(hues.shown, False, 0.01, cost=hues.bends),
     "lattice": Family(lattice.shown, False, 0.02),
     "close blurs": Family(partial(_blurs, sigmas=CLOSE), True, 0.01, reach=math.ceil(4 * CLOSE[-1])),
     **{

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from relation_adapter.correction import LUMA, Coefficients, Known, Mask, Values, board
-from relation_adapter.exact import hues
 from relation_adapter.exact.burst_fit import burst_of
 from relation_adapter.exact.curves import BLACK, WHITE
 from relation_adapter.exact.families import KNOTS, OTHERS, PLAIN, Family, family_of, numbers_of
@@ -118,20 +117,26 @@ def fitted(known: Sequence[Known], family: Family, every: int = 1) -> tuple[Valu
     numbers, seen = np.concatenate(shown).astype(np.float64), np.concatenate(each)
     targets = np.concatenate([one.target.reshape(-1, 3) for one in known])[seen].astype(np.float64)
     odd = np.concatenate([board(*one.target.shape[:2]) for one in known])[seen]
+    halves = [_sums(numbers[odd == kept], targets[odd == kept]) for kept in (False, True)]
+    found = _foretold(numbers, targets, odd, halves, family)
     if not family.of_colours:
-        return _foretold(numbers, targets, odd, family, None)
-    _, noise = _foretold(numbers, targets, odd, family, None)
-    likely = likely_mix(numbers[:, 0, 1:4], targets, _unclipped(targets), noise)
-    return _foretold(numbers, targets, odd, family, likely)
+        return found
+    likely = likely_mix(numbers[:, 0, 1:4], targets, _unclipped(targets), found[1])
+    return _foretold(numbers, targets, odd, halves, family, likely)
 
 
 def _foretold(
-    numbers: Values, targets: Values, odd: Mask, family: Family, likely: Likely | None
+    numbers: Values,
+    targets: Values,
+    odd: Mask,
+    halves: Sequence[tuple[Values, Values]],
+    family: Family,
+    likely: Likely | None = None,
 ) -> tuple[Values, float]:
-    """(F, 3), and the error in black blocks of a fit of the white ones, and the other way."""
-    halves = [_sums(numbers[odd == kept], targets[odd == kept]) for kept in (False, True)]
-    solved = [_solved(*half, len(odd), family, likely) for half in halves]
-    foretold = [np.einsum("ncf,fc->nc", numbers, one).clip(0, 1) for one in solved]
+    """(F, 3), and the error in black blocks of a fit of the white ones, and the other way. halves: their sums."""
+    foretold = [
+        np.einsum("ncf,fc->nc", numbers, _solved(*half, len(odd), family, likely)).clip(0, 1) for half in halves
+    ]
     error = float(np.square(targets - np.where(odd[:, None], *foretold)).mean())
     squares, products = (np.add(*both) for both in zip(*halves, strict=True))
     return _solved(squares, products, len(odd), family, likely), error
@@ -179,6 +184,4 @@ def _penalty(family: Family, count: int) -> Values:
     if family.way:
         bends = np.diff(np.eye(KNOTS), 2, axis=0)
         found += STIFFNESS * np.kron(np.eye(count // KNOTS), bends.T @ bends)
-    if family is family_of("hues"):
-        found += hues.bends()
-    return found
+    return found if family.cost is None else found + family.cost()

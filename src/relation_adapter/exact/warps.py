@@ -128,8 +128,8 @@ def bent(source: Unit, warp: Warp, rows: slice = slice(None)) -> Unit:
     told = below + share * (above - below)
     torn = np.abs(above[..., :1] - below[..., :1]) > TEAR * warp.step
     move = np.where(torn, np.where(share < 0.5, below[..., :1], above[..., :1]), told[..., :1])[..., 0]
-    right, below = warp.place(line + move, along) if warp.way in ALONG else warp.place(line, along + move)
-    shown = seen_at(source, right / across, below / down, warp.beyond)
+    to_x, to_y = warp.place(line + move, along) if warp.way in ALONG else warp.place(line, along + move)
+    shown = seen_at(source, to_x / across, to_y / down, warp.beyond)
     light = told[..., 2:5]
     if warp.way == "rings":
         light = light + (told[..., 5] * np.cos(along) + told[..., 6] * np.sin(along))[..., None]

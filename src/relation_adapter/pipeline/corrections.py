@@ -91,16 +91,16 @@ def corrected(result: Unit, fit: Fit, relations: Sequence[Weighted]) -> tuple[Un
     """
     acting = [(one, strength) for one in relations if (strength := mean_strength(one))]
     alone = acting[0][0] if len(acting) == 1 else None
-    exact = Exact() if alone is None else Exact.of(alone.relation, fmean(alone.strength), fit)
+    share = 0.0 if alone is None else fmean(alone.strength)
+    exact = Exact() if alone is None else Exact.of(alone.relation, share, fit)
     total, plain = result, to_unit(fit.image)
     for one, strength in acting if exact.needs_result else ():
         if one.relation.correction is not None:
             total = total + strength * correction_of(result, plain, numbers(one.relation.correction))
     total = total if total is result else total.clip(0, 1)
-    if alone is not None:
-        total = stilled(plain, total, fmean(alone.strength) * alone.relation.still)
     if alone is not None and alone.relation.shown is not None and exact.needs_result:
-        total = _with_remainder(total, plain, fit, alone.relation, fmean(alone.strength))
+        total = stilled(plain, total, share * alone.relation.still)
+        total = _with_remainder(total, plain, fit, alone.relation, share)
     return exact.small(fit.image, total), exact
 
 
